@@ -1,0 +1,117 @@
+"""Every body on the wire as a dataclass, with strict reading: JSON objects in, dataclasses out.
+
+Receivers ignore unknown members except those listed in `crit` (then the message is refused). Bytes travel as base64url without
+padding, times as `2026-11-20T12:00:00Z`. Bodies are UTF-8 JSON; `encode` is canonical (sorted members, no spaces) so that it can be signed.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+PROTOCOL = 1
+MOST_BODY_BYTES = 65_536
+MOST_DEPTH = 20
+
+
+class BadMessage(ValueError):
+    """A body that is not what the protocol says; the text names the member, what was wrong and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolRequest:
+    """POST /v1/enroll, signed by the new identity key as any request (keyid = the token's id)."""
+
+    token_id: str
+    identity_key: bytes  # Ed25519, 32 bytes
+    sealing_key: bytes  # public key of sealing.SUITE
+    sealing_suite: str
+    nonce: str
+    protocol: int
+    agent: str  # "certline-follower 0.1.0"
+    mac: bytes = b""  # HMAC-SHA256 under the token's key over the canonical body without this member
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolAnswer:
+    """The answer, authentic by the MAC over it and the request's nonce."""
+
+    follower_id: str
+    follower: str  # its name on the master
+    signing_keys: tuple[bytes, ...]  # the master's Ed25519 keys, current first
+    tls_pins: tuple[str, ...]  # SPKI pins of the API's own CA, current and next: lower-case hex SHA-256
+    epoch: int
+    time: str
+    nonce: str  # the request's
+    protocol: int
+    mac: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LineWish:
+    """PUT /v1/follower/lines/{name}: what a host wants of one line."""
+
+    names: tuple[str, ...] | None  # None for a line that the operator made (its names come from the master)
+    csrs: dict[str, bytes] = field(default_factory=dict)  # key type -> DER PKCS#10
+
+
+@dataclass(frozen=True, slots=True)
+class LineAnswer:
+    """The answer to a wish: the line's full name on the master and what is going on."""
+
+    line: str
+    state: str  # "waiting" (an order runs or will), "live", "csr_wanted"
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionContent:
+    """GET /v1/follower/lines/{name}/versions/{n}: file contents by logical name; each hash stands in the manifest."""
+
+    line: str
+    version: int
+    files: dict[str, str]  # "ecdsa-p256/chain.pem" -> text
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentReport:
+    line: str
+    version: int
+    state: str  # "pulled" | "installed" | "reloaded" | "served"
+    error: str | None = None  # what holds it back, at most 2,000 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """POST /v1/follower/reports"""
+
+    agent: str
+    manifest_serial: int
+    deployments: tuple[DeploymentReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """RFC 9457 problem document."""
+
+    type: str  # "urn:certline:problem:KIND"
+    title: str
+    status: int
+    detail: str
+    errors: tuple[dict[str, str], ...] = ()  # {"field": JSON pointer, "detail": text}
+    names: tuple[str, ...] = ()  # for kind "not-granted": the names without a grant
+    retry_at: str | None = None
+
+
+T = TypeVar("T")
+
+Message = EnrolRequest | EnrolAnswer | LineWish | LineAnswer | VersionContent | DeploymentReport | Report | Problem
+
+
+def encode(message: Message, *, without: tuple[str, ...] = ()) -> bytes:
+    """Canonical JSON of a message; members named in `without` and members that are None or empty defaults are left out."""
+    raise NotImplementedError
+
+
+def decode(kind: "type[T]", body: bytes) -> "T":
+    """Read a body strictly. Raises BadMessage: over MOST_BODY_BYTES, not UTF-8 JSON, deeper than MOST_DEPTH, duplicate members,
+    NaN or Infinity, a missing member, one of the wrong shape, or an unknown member that `crit` lists."""
+    raise NotImplementedError
