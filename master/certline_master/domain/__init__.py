@@ -1,0 +1,1 @@
+"""What certline decides: plain data and pure functions. No I/O, no clock, no dice, no library."""
