@@ -1,11 +1,24 @@
 """Private keys and certificate signing requests: the kinds of key, making them, and what a request may say."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
+
+from certline_shared import names as dns
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+MOST_CSR_BYTES = 16_384
+MOST_NAMES = 100
+
+_CSR_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 class KeyType(StrEnum):
@@ -18,7 +31,7 @@ class KeyType(StrEnum):
     RSA_4096 = "rsa-4096"
 
 
-class BadRequest(ValueError):
+class BadRequest(ValueError):  # noqa: N818 a word that reads well where it is raised
     """A certificate signing request that cannot be accepted; the text says what is wrong with it."""
 
 
@@ -31,41 +44,157 @@ class CsrFacts:
     spki_sha256: str  # lower-case hex of SHA-256 over the DER SubjectPublicKeyInfo
 
 
+_CURVES: dict[str, tuple[KeyType, ec.EllipticCurve]] = {
+    "secp256r1": (KeyType.ECDSA_P256, ec.SECP256R1()),
+    "secp384r1": (KeyType.ECDSA_P384, ec.SECP384R1()),
+}
+_CURVE_OF = dict(_CURVES.values())
+_RSA_SIZES = {2048: KeyType.RSA_2048, 3072: KeyType.RSA_3072, 4096: KeyType.RSA_4096}
+_SIZE_OF = {key_type: size for size, key_type in _RSA_SIZES.items()}
+
+
 def generate(key_type: KeyType) -> PrivateKey:
-    raise NotImplementedError
+    """A fresh private key of that kind."""
+    if key_type in _CURVE_OF:
+        return ec.generate_private_key(_CURVE_OF[key_type])
+    return rsa.generate_private_key(public_exponent=65537, key_size=_SIZE_OF[key_type])
 
 
 def to_pem(key: PrivateKey) -> bytes:
     """PKCS#8, PEM, not encrypted."""
-    raise NotImplementedError
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def from_pem(pem: bytes) -> PrivateKey:
     """Raises ValueError for anything but an unencrypted RSA or EC private key."""
-    raise NotImplementedError
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise ValueError("the private key is encrypted: store it without a passphrase") from None
+    except (ValueError, UnsupportedAlgorithm):  # their text may quote the input
+        raise ValueError("not a private key in PEM form: the file may be cut or hold something else") from None
+    if not isinstance(key, PrivateKey):
+        raise ValueError(f"a private key of the kind {type(key).__name__}: an RSA or EC key is needed")  # noqa: TRY004 contract
+    return key
 
 
 def key_type_of(key: object) -> KeyType:
     """The kind of a private or public key. Raises BadRequest for kinds and sizes not in KeyType."""
-    raise NotImplementedError
+    allowed = ", ".join(KeyType)
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        if key.curve.name not in _CURVES:
+            raise BadRequest(f"the key is on the curve {key.curve.name}: use one of {allowed}")
+        return _CURVES[key.curve.name][0]
+    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+        if key.key_size not in _RSA_SIZES:
+            raise BadRequest(f"the RSA key has {key.key_size} bits: use one of {allowed}")
+        return _RSA_SIZES[key.key_size]
+    raise BadRequest(f"the key is neither RSA nor EC: use one of {allowed}")
 
 
 def spki_sha256(public_key: object) -> str:
-    """Lower-case hex of SHA-256 over the DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
-    raise NotImplementedError
+    """Lower-case hex of SHA-256 over the DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+
+    Takes a public key, or a private key for its public half; raises TypeError for another thing.
+    """
+    if isinstance(public_key, PrivateKey):
+        public_key = public_key.public_key()
+    if not hasattr(public_key, "public_bytes"):
+        raise TypeError(f"a public key is needed, not {type(public_key).__name__}")
+    der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 def make_csr(key: PrivateKey, names: "tuple[str, ...]") -> bytes:
     """A DER PKCS#10 request (RFC 2986): empty subject, the names in subjectAltName, nothing else."""
-    raise NotImplementedError
+    alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+    builder = x509.CertificateSigningRequestBuilder(subject_name=x509.Name([]))
+    csr = builder.add_extension(alternatives, critical=True).sign(key, hashes.SHA256())  # RFC 5280 section 4.2.1.6
+    return csr.public_bytes(serialization.Encoding.DER)
 
 
 def read_csr(der: bytes) -> CsrFacts:
     """Check a request and tell its facts, within milliseconds whatever it holds.
 
-    Raises BadRequest for: over 16 KiB, not DER, a key kind or size outside KeyType (RSA exponent other than 65537 too; checked
-    before the signature), a broken signature, a subject with more than a CN, a CN that is not among the names, no
-    subjectAltName, other than DNS names in it, more than 100 names, any other extension (CA, Must-Staple, ...), any
-    attribute but the extension request (challenge passwords).
+    Raises BadRequest for: over 16 KiB, not DER, a key kind or size outside KeyType (RSA exponent other than 65537 too;
+    checked before the signature), a broken signature or one without SHA-2, a subject with more than a CN, a CN that is
+    not among the names, no subjectAltName, other than DNS names in it, more than 100 names, any other extension (CA,
+    Must-Staple, ...), any attribute but the extension request (challenge passwords).
     """
-    raise NotImplementedError
+    if len(der) > MOST_CSR_BYTES:
+        raise BadRequest(f"the request has {len(der)} bytes: at most {MOST_CSR_BYTES} are read")
+    try:
+        csr = x509.load_der_x509_csr(der)
+        key = csr.public_key()
+        key_type = _check_key(key)
+        _check_signature(csr)
+        found = _names_of(csr)
+    except BadRequest:
+        raise
+    except dns.BadName as error:
+        raise BadRequest(f"the request: {error}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+        raise BadRequest(f"not a DER certificate signing request (PKCS#10) that can be read: {error}") from None
+    return CsrFacts(tuple(sorted(found)), key_type, spki_sha256(key))
+
+
+def _check_key(key: object) -> KeyType:
+    key_type = key_type_of(key)
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e != 65537:
+        raise BadRequest("the RSA key's public exponent is not 65537: make a new key")
+    return key_type
+
+
+def _check_signature(csr: x509.CertificateSigningRequest) -> None:
+    if not isinstance(csr.signature_hash_algorithm, _CSR_HASHES):
+        raise BadRequest("the request is not signed with SHA-256, SHA-384 or SHA-512")
+    if not csr.is_signature_valid:
+        raise BadRequest("the request's signature does not hold: it was changed, or made by another key")
+
+
+def _names_of(csr: x509.CertificateSigningRequest) -> set[str]:
+    """The DNS names, if the request says nothing but them."""
+    for attribute in csr.attributes:
+        if attribute.oid != _EXTENSION_REQUEST:
+            raise BadRequest(f"the request has the attribute {_oid_text(attribute.oid)}: only extensions are accepted")
+    for extension in csr.extensions:
+        if extension.oid != ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
+            raise BadRequest(f"the request has the extension {_oid_text(extension.oid)}: only subjectAltName may stand")
+    found = _alternatives(csr)
+    _check_subject(csr.subject, found)
+    return found
+
+
+_EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985 section 5.4.2
+
+
+def _oid_text(oid: x509.ObjectIdentifier) -> str:
+    known = {AttributeOID.CHALLENGE_PASSWORD: "challengePassword", ExtensionOID.TLS_FEATURE: "TLSFeature (Must-Staple)"}
+    return known.get(oid, oid.dotted_string)
+
+
+def _alternatives(csr: x509.CertificateSigningRequest) -> set[str]:
+    try:
+        listed = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        raise BadRequest("the request has no subjectAltName: put the DNS names there") from None
+    if len(listed) > MOST_NAMES:
+        raise BadRequest(f"the request has {len(listed)} names: at most {MOST_NAMES} fit one certificate")
+    for general in listed:
+        if not isinstance(general, x509.DNSName):
+            raise BadRequest(f"the request's subjectAltName has a {type(general).__name__}: only DNS names may stand")
+    found = {dns.normalise(name) for name in listed.get_values_for_type(x509.DNSName)}
+    if not found:
+        raise BadRequest("the request's subjectAltName is empty: put the DNS names there")
+    return found
+
+
+def _check_subject(subject: x509.Name, found: set[str]) -> None:
+    for attribute in subject:
+        if attribute.oid != NameOID.COMMON_NAME:
+            raise BadRequest(f"the request's subject has {attribute.rfc4514_attribute_name}: leave the subject empty")
+        common_name = attribute.value if isinstance(attribute.value, str) else ""
+        if dns.normalise(common_name) not in found:
+            raise BadRequest(f"the request's common name {common_name!r} is not among its DNS names")

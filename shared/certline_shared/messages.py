@@ -12,7 +12,7 @@ MOST_BODY_BYTES = 65_536
 MOST_DEPTH = 20
 
 
-class BadMessage(ValueError):
+class BadMessage(ValueError):  # noqa: N818 a word that reads well where it is raised
     """A body that is not what the protocol says; the text names the member, what was wrong and what is expected."""
 
 
