@@ -9,7 +9,7 @@ MOST_CHAIN_BYTES = 65_536
 MOST_CHAIN_LENGTH = 10
 
 
-class BadChain(ValueError):  # noqa: N818 a word that reads well where it is raised
+class BadChain(ValueError):
     """A certificate chain that must not be used; the text says why."""
 
 

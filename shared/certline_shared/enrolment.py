@@ -6,7 +6,7 @@ from datetime import datetime
 PREFIX = "certline-enrol-1."
 
 
-class BadEnrolmentString(ValueError):  # noqa: N818 a word that reads well where it is raised
+class BadEnrolmentString(ValueError):
     """Not an enrolment string, cut, or of another version; the text says so and never repeats the secret."""
 
 

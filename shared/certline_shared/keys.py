@@ -31,7 +31,7 @@ class KeyType(StrEnum):
     RSA_4096 = "rsa-4096"
 
 
-class BadRequest(ValueError):  # noqa: N818 a word that reads well where it is raised
+class BadRequest(ValueError):
     """A certificate signing request that cannot be accepted; the text says what is wrong with it."""
 
 

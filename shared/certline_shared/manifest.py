@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-class BadManifest(ValueError):  # noqa: N818 a word that reads well where it is raised
+class BadManifest(ValueError):
     """A manifest that must not be followed; the text says why."""
 
 

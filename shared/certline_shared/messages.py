@@ -1,19 +1,21 @@
 """Every body on the wire as a dataclass, with strict reading: JSON objects in, dataclasses out.
 
-Receivers ignore unknown members except those listed in `crit` (then the message is refused). Bytes travel as base64url without
-padding, times as `2026-11-20T12:00:00Z`. Bodies are UTF-8 JSON; `encode` is canonical (sorted members, no spaces) so that it can be signed.
+Receivers ignore unknown members except those listed in `crit` (then the message is refused). Bytes travel as base64url
+without padding, times as `2026-11-20T12:00:00Z`. Bodies are UTF-8 JSON; `encode` is canonical (sorted members, no
+spaces) so that it can be signed.
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
+from certline_shared import codec
+
+BadMessage = codec.BadMessage
+MOST_DEPTH = codec.MOST_DEPTH
 PROTOCOL = 1
 MOST_BODY_BYTES = 65_536
-MOST_DEPTH = 20
-
-
-class BadMessage(ValueError):  # noqa: N818 a word that reads well where it is raised
-    """A body that is not what the protocol says; the text names the member, what was wrong and what is expected."""
+MOST_CONTENT_BYTES = 1_048_576  # of a VersionContent: several chains
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,45 @@ Message = EnrolRequest | EnrolAnswer | LineWish | LineAnswer | VersionContent | 
 
 
 def encode(message: Message, *, without: tuple[str, ...] = ()) -> bytes:
-    """Canonical JSON of a message; members named in `without` and members that are None or empty defaults are left out."""
-    raise NotImplementedError
+    """Canonical JSON of a message.
+
+    Left out: members named in `without`, members that are None, and empty ones whose default is empty too.
+    """
+    return codec.write(message, without=without)
 
 
 def decode(kind: "type[T]", body: bytes) -> "T":
-    """Read a body strictly. Raises BadMessage: over MOST_BODY_BYTES, not UTF-8 JSON, deeper than MOST_DEPTH, duplicate members,
-    NaN or Infinity, a missing member, one of the wrong shape, or an unknown member that `crit` lists."""
-    raise NotImplementedError
+    """Read a body strictly.
+
+    Raises BadMessage: over MOST_BODY_BYTES (MOST_CONTENT_BYTES for a VersionContent), not UTF-8 JSON, deeper than
+    MOST_DEPTH, duplicate members, NaN or Infinity, numbers beyond 2**53, lone surrogates, a missing member, one of the
+    wrong shape, or an unknown member that `crit` lists.
+    """
+    most = MOST_CONTENT_BYTES if kind is VersionContent else MOST_BODY_BYTES
+    return codec.read(kind, body, most_bytes=most)
+
+
+def canonical(body: bytes, *, without: tuple[str, ...] = ()) -> bytes:
+    """The canonical form of a received object, unknown members kept: what a MAC in it is over. Raises BadMessage."""
+    value = codec.parse(body, most_bytes=MOST_BODY_BYTES)
+    if not isinstance(value, dict):
+        raise BadMessage("expected an object as the whole body")
+    return codec.canonical({name: member for name, member in value.items() if name not in without})
+
+
+def time_text(moment: datetime) -> str:
+    """A time as it travels, in whole seconds: `2026-11-20T12:00:00Z`. Raises ValueError for one without its zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone cannot be sent")
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def read_time(text: str) -> datetime:
+    """The aware UTC time of `time_text`'s form. Raises BadMessage for any other form."""
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        moment = None
+    if moment is None or time_text(moment) != text:  # strptime takes 2026-1-1 too
+        raise BadMessage(f"expected a time like 2026-11-20T12:00:00Z, found {text[:40]!a}")
+    return moment

@@ -16,7 +16,7 @@ _DEVIATIONS = "\u00df\u1e9e\u03c2" + _JOINERS
 _OTHER_DOTS = "\u3002\uff0e\uff61"
 
 
-class BadName(ValueError):  # noqa: N818 a word that reads well where it is raised
+class BadName(ValueError):
     """A name that cannot be used; the text says which one, why, and what to do."""
 
 

@@ -14,7 +14,7 @@ REQUEST_TAG = "certline/1"
 ANSWER_TAG = "certline-answer/1"
 
 
-class BadSignature(ValueError):  # noqa: N818 a word that reads well where it is raised
+class BadSignature(ValueError):
     """A signature that does not hold; `reason` is one short word-group for the audit record, never for the caller."""
 
     def __init__(self, reason: str) -> None:
