@@ -1,7 +1,7 @@
 """Named failpoints: places where a test may kill the process. Armed by the environment, and only under test.
 
-CERTLINE_FAILPOINT=NAME[:N] kills the process (SIGKILL to itself) when it reaches that place for the N-th time (default the first).
-It has an effect only when CERTLINE_UNDER_TEST=1 is set too.
+CERTLINE_FAILPOINT=NAME[:N] kills the process (SIGKILL to itself) when it reaches that place for the N-th time (default
+the first). It has an effect only when CERTLINE_UNDER_TEST=1 is set too.
 """
 
 import os

@@ -1,7 +1,20 @@
 """The manifest: what one follower is to install, signed by the master; and when a newer one may replace an older."""
 
+import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from certline_shared import codec, names, signing
+from certline_shared.messages import PROTOCOL, BadMessage, read_time
+
+MOST_MANIFEST_BYTES = 4_194_304
+MOST_FILE_BYTES = 1_048_576
+
+_SIGNED_PREFIX = b"certline-manifest/1\n"
+_FILE_NAME = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9.-]{1,60}")
+_HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadManifest(ValueError):
@@ -63,31 +76,111 @@ class SignedManifest:
 
 def encode(manifest: Manifest) -> bytes:
     """Canonical JSON bytes."""
-    raise NotImplementedError
+    return codec.write(manifest)
 
 
 def content_tag(manifest: Manifest) -> str:
-    """An entity tag over what matters (all but serial, issued_at, expires_at): quoted, strong (RFC 9110 section 8.8.3)."""
-    raise NotImplementedError
+    """A strong entity tag, quoted (RFC 9110 section 8.8.3), over all but serial, issued_at and expires_at."""
+    content = codec.write(manifest, without=("serial", "issued_at", "expires_at"))
+    return f'"{hashlib.sha256(content).hexdigest()}"'
 
 
 def sign(manifest: Manifest, private: bytes) -> SignedManifest:
-    raise NotImplementedError
+    """Sign with the master's raw Ed25519 key."""
+    body = encode(manifest)
+    keyid = signing.thumbprint(signing.identity_public(private))
+    return SignedManifest(body, signing.sign(private, _SIGNED_PREFIX + body), keyid)
 
 
 def to_wire(signed: SignedManifest) -> bytes:
-    raise NotImplementedError
+    """The JSON body that carries a signed manifest."""
+    return codec.write(signed)
 
 
 def from_wire(body: bytes) -> SignedManifest:
     """Raises BadManifest."""
-    raise NotImplementedError
+    try:
+        return codec.read(SignedManifest, body, most_bytes=2 * MOST_MANIFEST_BYTES)
+    except BadMessage as error:
+        raise BadManifest(f"not a signed manifest: {error}") from None
 
 
 def open_signed(
     signed: SignedManifest, *, keys: tuple[bytes, ...], follower_id: str, epoch: int, serial: int, now: datetime | None
 ) -> Manifest:
-    """The manifest, if one of the keys signed it, it is for this follower, its epoch is not lower, its serial not lower within the
-    epoch, and it has not expired at `now` (None: not asked; online the answer's signature gives freshness). Logical file
-    names must match `[a-z0-9-]+/[a-z0-9.-]+` without `..`. Raises BadManifest naming the rule (TUF's rollback, freeze, mix and match)."""
-    raise NotImplementedError
+    """The manifest, if it may be followed: it replaces one of that epoch and serial on the follower of that id.
+
+    One of the keys signed it, it is for this follower, its epoch is not lower, its serial not lower within the epoch,
+    and it has not expired at `now` (None: not asked; online the answer's signature gives freshness). Logical file names
+    must match `[a-z0-9-]+/[a-z0-9.-]+` without `..`. Raises BadManifest naming the rule (TUF specification, section 5).
+    """
+    _check_signature(signed, keys)
+    manifest = _read(signed.manifest)
+    if manifest.protocol != PROTOCOL:
+        raise BadManifest(f"the manifest is written for protocol {manifest.protocol}, this side knows {PROTOCOL}")
+    if manifest.follower_id != follower_id:
+        raise BadManifest("the manifest is for another follower")
+    if manifest.epoch < epoch:
+        raise BadManifest(f"rollback: the manifest's epoch {manifest.epoch} is lower than {epoch}, seen before")
+    if manifest.epoch == epoch and manifest.serial < serial:
+        raise BadManifest(f"rollback: the manifest's serial {manifest.serial} is lower than {serial}, seen before")
+    _check_times(manifest, now)
+    _check_lines(manifest.lines)
+    return manifest
+
+
+def check_versions(manifest: Manifest, seen: Mapping[str, int]) -> None:
+    """Refuse a line whose version went down unmarked; `seen`: line to version, from a manifest of the same epoch.
+
+    Raises BadManifest.
+    """
+    for line in manifest.lines:
+        before = seen.get(line.name)
+        if before is not None and line.version is not None and line.version < before and not line.rollback:
+            raise BadManifest(f"rollback: line {line.name!r} goes from version {before} to {line.version} unmarked")
+
+
+def _check_signature(signed: SignedManifest, keys: tuple[bytes, ...]) -> None:
+    signer = next((key for key in keys if signing.thumbprint(key) == signed.keyid), None)
+    if signer is None:
+        raise BadManifest("the manifest is signed by a key that is not the master's")
+    if not signing.verify(signer, signed.signature, _SIGNED_PREFIX + signed.manifest):
+        raise BadManifest("the manifest's signature does not hold")
+
+
+def _read(body: bytes) -> Manifest:
+    try:
+        return codec.read(Manifest, body, most_bytes=MOST_MANIFEST_BYTES)
+    except BadMessage as error:
+        raise BadManifest(f"the manifest cannot be read: {error}") from None
+
+
+def _check_times(manifest: Manifest, now: datetime | None) -> None:
+    try:
+        read_time(manifest.issued_at)
+        expires_at = read_time(manifest.expires_at)
+    except BadMessage as error:
+        raise BadManifest(f"the manifest's times: {error}") from None
+    if now is not None and expires_at <= now:
+        raise BadManifest(f"freeze: the manifest expired at {manifest.expires_at}")
+
+
+def _check_lines(lines: tuple[ManifestLine, ...]) -> None:
+    if len({line.name for line in lines}) < len(lines):
+        raise BadManifest("mix and match: the manifest has one line twice")
+    for line in lines:
+        try:
+            names.check_object_name(line.name, "line")
+        except names.BadName as error:
+            raise BadManifest(f"the manifest: {error}") from None
+        _check_files(line)
+
+
+def _check_files(line: ManifestLine) -> None:
+    if len({file.name for file in line.files}) < len(line.files):
+        raise BadManifest(f"mix and match: line {line.name!r} has one file twice")
+    for file in line.files:
+        if _FILE_NAME.fullmatch(file.name) is None or ".." in file.name or file.name.endswith("/."):
+            raise BadManifest(f"line {line.name!r} has the file name {file.name[:80]!a}, which may lead elsewhere")
+        if _HEX_SHA256.fullmatch(file.sha256) is None or not 0 <= file.length <= MOST_FILE_BYTES:
+            raise BadManifest(f"line {line.name!r}: hash or length of {file.name} cannot be right")
