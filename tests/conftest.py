@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.testbed.bind import Bind
     from tests.testbed.challtestsrv import ChallTestSrv
     from tests.testbed.fault_proxy import FaultProxy
+    from tests.testbed.netns import IsolatedNetwork
     from tests.testbed.pebble import Pebble
+    from tests.testbed.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -49,3 +52,36 @@ def fault_proxy(pebble_calm: Pebble) -> Iterator[FaultProxy]:
 
     with in_front_of(pebble_calm) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for each test worker; ask it for a `new_database()` in each test."""
+    from tests.testbed.parts import require
+    from tests.testbed.postgres import postgres_server
+
+    require("postgres")
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def bind() -> Iterator[Bind]:
+    """A BIND that is primary for the zone example.test."""
+    from tests.testbed import bind as part
+    from tests.testbed.parts import require
+
+    require("named")
+    with part.bind() as running:
+        yield running
+
+
+@pytest.fixture
+def isolated_network() -> Iterator[IsolatedNetwork]:
+    """A network for hosts that reach the master's address on chosen ports only."""
+    from tests.testbed import netns as part
+    from tests.testbed.parts import require
+
+    require("isolation")
+    with part.isolated_network() as network:
+        yield network
