@@ -116,8 +116,9 @@ def _clean(text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return _one_line(text) if text and " " not in text else json.dumps(_one_line(text), ensure_ascii=False)
+    if isinstance(value, str) and value.isprintable() and value and not set(value) & set(' "'):
+        return value
+    return _one_line(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _one_line(text: str) -> str:
