@@ -251,6 +251,7 @@ class Order:
     attempts: int = 0  # failures in a row at the present step
     failure: Failure | None = None
     waiting: str | None = None  # what it waits for, in words for the operator
+    since: datetime | None = None  # when it came into its present state
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,227 @@
+"""The planner: one line's snapshot and the time -> what to do, why, and when to look again. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from certline_master.domain.model import (
+    Certificate,
+    FailureClass,
+    FollowerState,
+    LineCsr,
+    LineSnapshot,
+    Version,
+    VersionState,
+)
+
+LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
+"""Pauses after the first, second ... failure in a row, as Let's Encrypt's integration guide asks."""
+
+STUCK = timedelta(days=1)
+"""How long until a fault that somebody has to mend is tried again unasked."""
+
+CROWDED = timedelta(seconds=2)
+"""When to look again while another line's order for the same names is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVersion:
+    """Order the next version: one certificate for each request, each by its own order."""
+
+    number: int
+    profile: str
+    csrs: tuple[LineCsr, ...]
+    replaces: tuple[Certificate, ...]  # what it succeeds, for RFC 9773 `replaces`
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskRenewalInfo:
+    """Ask the CA when it wants this certificate renewed."""
+
+    certificate: Certificate
+    reason: str = "its renewal information is due"
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtDirectory:
+    """Learn the profiles that the issuer offers before ordering there."""
+
+    reason: str = "the issuer's profiles are not known yet"
+
+
+Action = OpenVersion | AskRenewalInfo | LookAtDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with a line now, when to look again (None: when something changes), and how it stands, in words for
+    people.
+    """
+
+    actions: tuple[Action, ...]
+    next_look: datetime | None
+    standing: str
+
+
+class NoProfile(Exception):
+    """The profile to ask for cannot be told."""
+
+
+def choose_profile(wished: str | None, offered: tuple[str, ...]) -> str:
+    """The profile to send: the wished one, else the only one, else `classic`; "" when the directory lists none.
+
+    Raises NoProfile, listing what is offered (draft-ietf-acme-profiles: one not listed should not be asked for).
+    """
+    if wished and wished in offered:
+        return wished
+    listed = ", ".join(offered) or "none"
+    if wished:
+        raise NoProfile(f"the issuer does not offer the profile {wished!r}; it offers {listed}")
+    if len(offered) <= 1:
+        return offered[0] if offered else ""
+    if "classic" in offered:
+        return "classic"
+    raise NoProfile(f"the issuer offers several profiles and none is configured; choose one of {listed}")
+
+
+def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
+    """Decide on one line."""
+    hindrance = _hindrance(snapshot)
+    if hindrance:
+        return Plan((), None, hindrance)
+    live = _live(snapshot)
+    reason = _reason_to_issue(snapshot, live, now)
+    if reason is None and live is not None:
+        return _watch(live, now)
+    return _issue(snapshot, live, reason or "", now)
+
+
+def _hindrance(snapshot: LineSnapshot) -> str | None:
+    if snapshot.issuer is None:
+        return "no issuer: name one for the line, or mark one as default"
+    if snapshot.follower.state in (FollowerState.REVOKED, FollowerState.SUSPENDED):
+        return f"follower {snapshot.follower.name} is {snapshot.follower.state}"
+    if any(version.state is VersionState.ORDERED for version in snapshot.versions):
+        return "an order is under way"
+    return None
+
+
+def _live(snapshot: LineSnapshot) -> Version | None:
+    return next((version for version in snapshot.versions if version.state is VersionState.LIVE), None)
+
+
+def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime) -> str | None:
+    line = snapshot.line
+    if live is None:
+        return "the first certificate"
+    if line.forced:
+        return "asked for by an operator"
+    held = {certificate.key_type: certificate for certificate in live.certificates}
+    names = set(live.certificates[0].names)
+    if names != set(line.names):
+        return f"the names changed: {_difference(names, set(line.names))}"
+    if set(held) != set(line.key_types):
+        return "the key types changed"
+    if any(csr.spki_sha256 != held[csr.key_type].spki_sha256 for csr in _csrs_for(snapshot) if csr.key_type in held):
+        return "the follower has a new key"
+    due = [c.renewal for c in live.certificates if c.renewal and c.renewal.at <= now]
+    if due:
+        return f"renewal: {due[0].reason}"
+    if any(c.not_after and c.not_after <= now for c in live.certificates):
+        return "it has expired"
+    return None
+
+
+def _difference(old: set[str], new: set[str]) -> str:
+    parts = [f"+{name}" for name in sorted(new - old)] + [f"-{name}" for name in sorted(old - new)]
+    return " ".join(parts)
+
+
+def _csrs_for(snapshot: LineSnapshot) -> list[LineCsr]:
+    """The requests that fit the wish."""
+    wanted = set(snapshot.line.names)
+    return [c for c in snapshot.csrs if set(c.names) == wanted and c.key_type in snapshot.line.key_types]
+
+
+def _watch(live: Version, now: datetime) -> Plan:
+    asks = tuple(AskRenewalInfo(c) for c in live.certificates if _check_due(c, now))
+    looks = [when for c in live.certificates if c.renewal for when in (c.renewal.at, c.renewal.next_check) if when]
+    standing = f"version {live.number} is live"
+    renewals = [c.renewal for c in live.certificates if c.renewal]
+    if renewals:
+        first = min(renewals, key=lambda renewal: renewal.at)
+        standing += f"; renews {first.at:%Y-%m-%d %H:%M} UTC: {first.reason}"
+    return Plan(asks, min((when for when in looks if when > now), default=None), standing)
+
+
+def _check_due(certificate: Certificate, now: datetime) -> bool:
+    """RFC 9773 section 4.3: never for an expired certificate, nor for one that is replaced."""
+    if certificate.replaced or certificate.not_after is None or certificate.not_after <= now:
+        return False
+    renewal = certificate.renewal
+    return renewal is None or (renewal.next_check is not None and renewal.next_check <= now)
+
+
+def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datetime) -> Plan:
+    csrs = _csrs_for(snapshot)
+    missing = set(snapshot.line.key_types) - {csr.key_type for csr in csrs}
+    if missing:
+        keep = _watch(live, now) if live else Plan((), None, "")
+        return Plan(
+            keep.actions, keep.next_look, f"{reason}; waiting for the request of follower {snapshot.follower.name}"
+        )
+    held_back = _held_back_until(snapshot, now)
+    if held_back:
+        until, why = held_back
+        return Plan((), until, f"{reason}; tried again at {until:%Y-%m-%d %H:%M} UTC: {why}")
+    return _open(snapshot, live, csrs, reason, now)
+
+
+def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], reason: str, now: datetime) -> Plan:
+    issuer = snapshot.issuer
+    if issuer is None or issuer.profiles is None:
+        return Plan((LookAtDirectory(),), now, reason)
+    try:
+        profile = choose_profile(snapshot.line.profile or issuer.profile, issuer.profiles)
+    except NoProfile as fault:
+        return Plan((LookAtDirectory(),) if snapshot.line.forced else (), now + STUCK, f"{reason}; {fault}")
+    if snapshot.busy_until_order:
+        return Plan((), now + CROWDED, f"{reason}; another line's order for the same names is under way")
+    number = max((version.number for version in snapshot.versions), default=0) + 1
+    action = OpenVersion(number, profile, tuple(csrs), tuple(_replaceable(live, snapshot, now)), reason)
+    return Plan((action,), None, reason)
+
+
+def _replaceable(live: Version | None, snapshot: LineSnapshot, now: datetime) -> Iterable[Certificate]:
+    """What the order may name in `replaces` (RFC 9773 section 5): not expired, not named before, a name in common."""
+    for certificate in live.certificates if live else ():
+        fresh = certificate.not_after is not None and certificate.not_after > now
+        if fresh and not certificate.replaced and set(certificate.names) & set(snapshot.line.names):
+            yield certificate
+
+
+def _held_back_until(snapshot: LineSnapshot, now: datetime) -> tuple[datetime, str] | None:
+    """When the next try may be made after failures in a row with this very wish, and the last one's reason."""
+    if snapshot.line.forced:
+        return None
+    failed = [v for v in snapshot.versions if v.state is VersionState.FAILED and _same_wish(v, snapshot)]
+    if not failed or failed[0].failure is None:
+        return None
+    last = failed[0].failure
+    ended = failed[0].ended or failed[0].created
+    pause = STUCK if _somebody_must_act(last.failure) else LADDER[min(len(failed), len(LADDER)) - 1]
+    until = max(ended + pause, last.retry_at or ended)
+    if last.failure is FailureClass.RETRY_AT and last.retry_at:
+        until = last.retry_at
+    return (until, last.detail) if until > now else None
+
+
+def _somebody_must_act(failure: FailureClass) -> bool:
+    return failure in (FailureClass.FIX_CONFIGURATION, FailureClass.NEEDS_PERSON)
+
+
+def _same_wish(version: Version, snapshot: LineSnapshot) -> bool:
+    """A changed wish (names or key) is a new chance: failures of the former one do not count."""
+    wanted = {csr.spki_sha256 for csr in _csrs_for(snapshot)}
+    return all(set(c.names) == set(snapshot.line.names) and c.spki_sha256 in wanted for c in version.certificates)

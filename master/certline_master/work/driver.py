@@ -1,0 +1,205 @@
+"""Drives one held order: step, record, step ... until it waits or is over."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.errors import CaError, CaRefused, CaUnreachable, LeaseLost, SolverError, Unavailable
+from certline_master.domain.issuance import OrderEvent, advance
+from certline_master.domain.model import Certificate, Challenge, Failure, FailureClass, Issuer, Order, OrderState
+from certline_master.domain.ports import Records
+from certline_master.work.accounts import Accounts
+from certline_master.work.answers import Answers
+from certline_master.work.context import Context
+from certline_master.work.journey import GaveUp, Issued, Journey, Moved, Outcome, Waits
+from certline_master.work.steps import Steps
+from certline_shared.backoff import delay
+from certline_shared.failpoints import failpoint
+
+FIRST_RETRY = timedelta(seconds=1)
+SLOWEST_RETRY = timedelta(hours=1)
+MOST_RETRIES_OF_A_SOLVER = 12  # with doubling pauses: about an hour
+
+log = logging.getLogger("certline.work.orders")
+
+
+class Driver:
+    """Advances orders. Thread-safe: each order is a journey of its own."""
+
+    def __init__(self, context: Context, accounts: Accounts, answers: Answers) -> None:
+        self._context = context
+        self._accounts = accounts
+        self._steps = Steps(context, answers)
+
+    def drive(self, journey: Journey) -> bool:
+        """Go as far as it goes now. True: the order is still held by us and waits until its due time; False: it is
+        over, or freed.
+        """
+        while not self._context.stopping.is_set():
+            try:
+                outcome = self._take(journey)
+                if self._record(journey, outcome):
+                    continue
+            except LeaseLost:
+                log.warning("another worker took the order over", extra={"line": journey.work.line})
+                return False
+            except Unavailable as fault:
+                log.error("the store cannot be written", extra={"line": journey.work.line, "error": str(fault)})
+                return False
+            return isinstance(outcome, Waits)
+        return True
+
+    def _take(self, journey: Journey) -> Outcome:
+        try:
+            if journey.ca is None:
+                journey.ca = self._accounts.client(journey.work.issuer)
+            return self._steps.take(journey, journey.ca)
+        except CaUnreachable as fault:
+            return self._later(journey, fault)
+        except CaRefused as refusal:
+            return self._refused(journey, refusal)
+        except SolverError as fault:
+            return self._unsolved(journey, fault)
+
+    def _later(self, journey: Journey, fault: CaError) -> Waits:
+        """Not over: the CA may be asked again, at its own time or after a growing pause."""
+        order, now = journey.order, self._context.clock.now()
+        attempts = order.attempts + 1
+        pause = delay(attempts, self._context.chance, first=FIRST_RETRY, most=SLOWEST_RETRY)
+        due = max(fault.retry_at, now) if fault.retry_at else now + pause
+        journey.view, journey.looks = None, 0
+        log.warning(
+            "the CA is asked again later",
+            extra={"line": journey.work.line, "state": order.state, "due": due.isoformat(), "error": str(fault)},
+        )
+        failure = Failure(fault.failure, str(fault), fault.retry_at)
+        return Waits(replace(order, attempts=attempts, due=due, failure=failure, waiting=str(fault)), due)
+
+    def _refused(self, journey: Journey, refusal: CaRefused) -> Outcome:
+        journey.view = None
+        if refusal.type == "accountDoesNotExist":
+            return self._account_gone(journey, refusal)
+        if refusal.failure is FailureClass.RETRY_AT:
+            return self._later(journey, refusal)
+        return GaveUp(Failure(refusal.failure, str(refusal), refusal.retry_at))
+
+    def _account_gone(self, journey: Journey, refusal: CaRefused) -> Outcome:
+        """The CA lost us: register again. An order that was opened under the lost account is lost with it."""
+        self._accounts.forget(journey.work.issuer)
+        journey.work = replace(journey.work, issuer=self._without_account(journey.work.issuer))
+        journey.ca = None
+        if journey.order.url is None and journey.order.attempts == 0:
+            return self._later(journey, refusal)
+        return GaveUp(Failure(FailureClass.RETRY_SOON, str(refusal)))
+
+    @staticmethod
+    def _without_account(issuer: Issuer) -> Issuer:
+        return replace(issuer, account_url=None)
+
+    def _unsolved(self, journey: Journey, fault: SolverError) -> Outcome:
+        order, now = journey.order, self._context.clock.now()
+        if fault.failure is not FailureClass.RETRY_SOON or order.attempts >= MOST_RETRIES_OF_A_SOLVER:
+            return GaveUp(Failure(fault.failure, str(fault)))
+        attempts = order.attempts + 1
+        due = now + delay(attempts, self._context.chance, first=FIRST_RETRY, most=SLOWEST_RETRY)
+        log.warning("the answer is put in place later", extra={"line": journey.work.line, "error": str(fault)})
+        return Waits(replace(order, attempts=attempts, due=due, waiting=str(fault)), due)
+
+    def _record(self, journey: Journey, outcome: Outcome) -> bool:
+        """Write what happened; True when the order goes on at once."""
+        if isinstance(outcome, Moved):
+            self._save(journey, outcome.order, outcome.challenges)
+            journey.looks = 0
+            return True
+        if isinstance(outcome, Waits):
+            self._wait(journey, outcome)
+        elif isinstance(outcome, Issued):
+            self._issued(journey, outcome.order, outcome.certificate)
+        else:
+            self._failed(journey, outcome.failure)
+        return False
+
+    def _wait(self, journey: Journey, outcome: Waits) -> None:
+        if outcome.kept:
+            self._save(journey, outcome.order, outcome.challenges)
+        else:
+            journey.work = replace(journey.work, order=outcome.order)
+
+    def _save(self, journey: Journey, order: Order, challenges: Iterable[Challenge]) -> None:
+        rows = tuple(challenges)
+        took = order.state is OrderState.OPENED and journey.order.state is OrderState.KEYED
+        lease, wished = journey.work.lease, journey.order.replaces
+
+        def write(records: Records) -> None:
+            records.orders.save(SYSTEM, lease, order, challenges=rows)
+            if took and wished:
+                self._mark_replaced(records, journey, order)
+
+        self._context.store.write(write)
+        failpoint(f"order.{order.state}.recorded")
+        journey.work = replace(journey.work, order=order)
+        journey.challenges.update((row.id, row) for row in rows)
+
+    def _mark_replaced(self, records: Records, journey: Journey, order: Order) -> None:
+        """Named in `replaces` once, whether the CA took it or not: it is not asked about nor named again (RFC 9773)."""
+        former = records.versions.live(SYSTEM, [journey.work.line_id]).get(journey.work.line_id)
+        for certificate in former.certificates if former else ():
+            if certificate.key_type is journey.work.certificate.key_type:
+                records.versions.mark_replaced(SYSTEM, certificate.id)
+        if order.replaces is None:
+            text = "the CA did not take the order as a replacement; it was opened as a new one"
+            self._event(records, journey, "order.replaces_dropped", text)
+
+    def _issued(self, journey: Journey, order: Order, certificate: Certificate) -> None:
+        now, work = self._context.clock.now(), journey.work
+
+        def write(records: Records) -> str | None:
+            version = records.orders.issued(SYSTEM, work.lease, order, certificate, now=now)
+            if version is None:
+                return None
+            until = certificate.not_after.isoformat() if certificate.not_after else "?"
+            text = f"version {version.number} is live until {until}: {version.reason}"
+            data = {"version": version.number, "serial": certificate.serial, "not_after": until}
+            records.events.add(SYSTEM, "version.live", f"line:{work.line}", text, now=now, data=data)
+            line = records.lines.by_id(SYSTEM, work.line_id)
+            if line.forced:
+                records.lines.save(SYSTEM, replace(line, forced=False, next_look=now))
+            return line.follower_id
+
+        follower_id = self._context.store.write(write)
+        failpoint("order.issued.recorded")
+        if follower_id:
+            self._context.bell.ring(f"follower:{follower_id}")
+        log.info("issued", extra={"line": work.line, "names": list(order.names), "serial": certificate.serial})
+
+    def _failed(self, journey: Journey, failure: Failure) -> None:
+        now, work = self._context.clock.now(), journey.work
+        order = advance(work.order, OrderEvent.GIVEN_UP, now, failure=failure)
+
+        def write(records: Records) -> str:
+            records.orders.failed(SYSTEM, work.lease, order, now=now)
+            line = records.lines.by_id(SYSTEM, work.line_id)
+            if line.forced:
+                records.lines.save(SYSTEM, replace(line, forced=False, next_look=now))
+            data = {"class": failure.failure, "retry_at": failure.retry_at.isoformat() if failure.retry_at else None}
+            self._event(records, journey, "order.failed", failure.detail, data)
+            return line.follower_id
+
+        follower_id = self._context.store.write(write)
+        self._context.bell.ring(f"follower:{follower_id}")
+        log.error("order failed", extra={"line": work.line, "class": failure.failure, "error": failure.detail})
+
+    def _event(
+        self, records: Records, journey: Journey, kind: str, text: str, data: Mapping[str, object] | None = None
+    ) -> None:
+        names: Sequence[str] = journey.order.names
+        records.events.add(
+            SYSTEM,
+            kind,
+            f"line:{journey.work.line}",
+            text,
+            now=self._context.clock.now(),
+            data={"names": list(names), **(data or {})},
+        )
