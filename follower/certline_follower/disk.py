@@ -8,7 +8,7 @@ FAILPOINTS: tuple[str, ...] = ()
 
 
 class Installer:
-    """Installs generations of one host; one at a time, under the RunLock. A kill at any moment is mended by `recover`."""
+    """Installs generations of one host; one at a time, under the RunLock; `recover` mends a kill at any moment."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         raise NotImplementedError

@@ -1,22 +1,30 @@
 """The follower's own file: what this host wants, where it goes, and which local services use it."""
 
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
+from certline_follower import accounts, toml_reading
+from certline_follower.faults import SettingsError
+from certline_follower.toml_reading import Table
+from certline_shared import names as dns
 from certline_shared.keys import KeyType
+
+__all__ = ["LineSettings", "Output", "OutputMode", "Service", "Settings", "SettingsError", "example", "find", "load"]
 
 SYSTEM_FOLDER = Path("/etc/certline")
 FILE_NAME = "certline-follower.toml"
+DEFAULT_STATE_DIR = "/var/lib/certline-follower"
 
 OutputKind = Literal["key", "cert", "chain", "fullchain", "combined"]
 OutputMode = Literal["link", "copy"]
 OnFailure = Literal["rollback", "warn"]
 
-
-class SettingsError(ValueError):
-    """A settings file that cannot be used; the text names the file, the line, the field, what is wrong, what to do."""
+KEY_BEARING: tuple[OutputKind, ...] = ("key", "combined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +81,238 @@ def find(config: str | None, cwd: Path, system: Path = SYSTEM_FOLDER) -> Path:
 
     Raises SettingsError naming the files tried.
     """
-    raise NotImplementedError
+    name = Path(config or FILE_NAME)
+    tried = [name] if name.is_absolute() else [cwd / name, system / name]
+    for candidate in tried:
+        if _is_there(candidate):
+            return candidate
+    listed = ", ".join(str(candidate) for candidate in tried)
+    raise SettingsError(f"no settings file; tried {listed}: write one there, or name yours with --config FILE")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # it may well be there; reading it will say what is wrong
+        return True
 
 
 def load(path: Path) -> Settings:
     """Read and check the file; relative paths count from its folder. Raises SettingsError."""
-    raise NotImplementedError
+    file = Path(os.path.abspath(path))  # noqa: PTH100 resolve() would follow links, and folders count from the link
+    top = toml_reading.read(file)
+    top.only("state_dir", "keep", "master", "line", "services")
+    services = _services(top.table("services"))
+    master, lines = top.table("master"), top.tables("line")
+    master.only("url", "poll", "ca_file")
+    settings = Settings(
+        file=file,
+        master_url=_url(master),
+        trust_ca_file=_ca_file(master, file.parent),
+        state_dir=_placed(top.text("state_dir") or DEFAULT_STATE_DIR, file.parent),
+        keep=top.whole("keep", 5, 1, 1000),
+        poll_seconds=master.number("poll", 300, 1, 86_400),
+        lines=tuple(_line(table, file.parent, services) for table in lines),
+        services=services,
+    )
+    _check_lines(settings, lines)
+    return settings
+
+
+def _placed(text: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder / text))
+
+
+def _url(master: Table) -> str | None:
+    url = master.text("url")
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        bad = parts.scheme != "https" or not parts.hostname or parts.port == 0
+    except ValueError:
+        bad = True
+    if bad or parts.username is not None or parts.query or parts.fragment:
+        raise master.fault("url", f'{url!r} cannot be used: write url = "https://NAME-OR-IP:PORT", nothing more')
+    return url.rstrip("/")
+
+
+def _ca_file(master: Table, folder: Path) -> Path | None:
+    text = master.text("ca_file")
+    if text is None:
+        return None
+    path = _placed(text, folder)
+    if not path.is_file():
+        raise master.fault("ca_file", f"{path} is no file: correct the path, or leave ca_file out")
+    return path
+
+
+def _services(table: Table) -> dict[str, Service]:
+    return {name: _service(table, name) for name in table.fields()}
+
+
+def _service(services: Table, name: str) -> Service:
+    _check_name(services, name, name, "service")
+    table = services.table(name)
+    table.only("reload", "check", "timeout", "on_failure")
+    reload, check = _command(table, "reload"), _command(table, "check")
+    if reload is None and check is None:
+        raise table.fault("reload", f'is missing: write reload = ["systemctl", "reload", "{name}"]')
+    on_failure = table.choice("on_failure", get_args(OnFailure)) or "rollback"
+    timeout = table.number("timeout", 60, 0.1, 3600)
+    return Service(name, reload, check, timeout, cast("OnFailure", on_failure))
+
+
+def _command(table: Table, field: str) -> tuple[str, ...] | None:
+    """An argument vector; a string is refused, because there is no shell to split it."""
+    words = table.texts(field, _as_vector(table, field))
+    if words is not None and (not words or not words[0] or any("\0" in word for word in words)):
+        raise table.fault(
+            field, "is empty or has a NUL character: write the program and its arguments, or leave it out"
+        )
+    return words
+
+
+def _as_vector(table: Table, field: str) -> str:
+    try:
+        words = shlex.split(str(table.raw(field)))
+    except ValueError:
+        words = ["PROGRAM", "ARGUMENT"]
+    return "[" + ", ".join(f'"{word}"' for word in words) + "] (program and arguments apart: no shell is used)"
+
+
+def _check_name(table: Table, field: str, name: str, what: str) -> None:
+    try:
+        dns.check_object_name(name, what)
+    except dns.BadName as error:
+        raise table.fault(field, str(error)) from None
+
+
+def _line(table: Table, folder: Path, services: Mapping[str, Service]) -> LineSettings:
+    name = table.needed_text("name", "shop")
+    _check_name(table, "name", name, "line")
+    if name == "generation.json":
+        raise table.fault("name", "is taken by the follower's own file: choose another name")
+    table.label = f'line "{name}"'
+    table.only("name", "names", "key_type", "services", "output")
+    key_type = KeyType(table.choice("key_type", list(KeyType)) or KeyType.ECDSA_P256)
+    outputs = tuple(_output(output, folder, key_type) for output in table.tables("output"))
+    return LineSettings(name, _names(table), key_type, _used(table, services), outputs)
+
+
+def _names(table: Table) -> tuple[str, ...] | None:
+    texts = table.texts("names", '["www.example.org"]')
+    if texts is None:
+        return None
+    try:
+        return dns.normalise_all(texts)
+    except dns.BadName as error:
+        raise table.fault("names", str(error)) from None
+
+
+def _used(table: Table, services: Mapping[str, Service]) -> tuple[str, ...]:
+    used = table.texts("services", '["nginx"]') or ()
+    for name in used:
+        if name not in services:
+            known = ", ".join(services) or "none yet"
+            raise table.fault("services", f"{name!r} has no table: write [services.{name}] (there are: {known})")
+    return tuple(dict.fromkeys(used))
+
+
+def _output(table: Table, folder: Path, key_type: KeyType) -> Output:
+    table.only("kind", "path", "as", "owner", "group", "mode", "key_type")
+    table.needed_text("kind", "fullchain")
+    kind = cast("OutputKind", table.choice("kind", get_args(OutputKind)))
+    path = table.needed_text("path", "/etc/nginx/tls/shop.pem")
+    if path.endswith("/"):
+        raise table.fault("path", f"{path!r} is a directory: add the file's name")
+    if (table.choice("key_type", list(KeyType)) or key_type) != key_type:
+        raise table.fault("key_type", f"the line makes {key_type} keys: leave key_type out, or change the line's")
+    mode = cast("OutputMode", table.choice("as", get_args(OutputMode)) or "link")
+    owner, group = table.text("owner"), table.text("group")
+    accounts.check(table, owner, group)
+    return Output(kind, _placed(path, folder), mode, owner, group, _permissions(table, kind), key_type)
+
+
+def _permissions(table: Table, kind: OutputKind) -> int:
+    text = table.text("mode")
+    if text is None:
+        return 0o600 if kind in KEY_BEARING else 0o644
+    if not 3 <= len(text) <= 4 or text.strip("01234567") or int(text, 8) > 0o777:
+        raise table.fault("mode", f'{text!r} is no file mode: write three octal digits, as mode = "0640"')
+    if kind in KEY_BEARING and int(text, 8) & 0o007:
+        raise table.fault("mode", f'{text} would show the private key to every user: write mode = "0640" and a group')
+    return int(text, 8)
+
+
+def _check_lines(settings: Settings, tables: list[Table]) -> None:
+    """What only shows when all lines are seen together: names and paths that stand twice, or on our own files."""
+    seen_names: set[str] = set()
+    seen_paths: dict[Path, str] = {settings.file.resolve(): "this settings file"}
+    for line, table in zip(settings.lines, tables, strict=True):
+        if line.name in seen_names:
+            raise table.fault("name", f"{line.name!r} stands twice: give each line a name of its own")
+        seen_names.add(line.name)
+        for output, output_table in zip(line.outputs, table.tables("output"), strict=True):
+            path = output.path.parent.resolve() / output.path.name
+            if path in seen_paths:
+                raise output_table.fault("path", f"{output.path} is {seen_paths[path]} too: choose another path")
+            if path.is_relative_to(settings.state_dir.resolve()):
+                raise output_table.fault("path", f"{output.path} lies in state_dir: choose a path outside of it")
+            seen_paths[path] = f"an output of line {line.name!r}"
 
 
 def example() -> str:
     """A commented settings file."""
-    raise NotImplementedError
+    return EXAMPLE
+
+
+EXAMPLE = """\
+# Settings of certline-follower. Relative paths count from this file's folder.
+
+# Where the follower keeps its identity, its keys and the generations it installed.
+state_dir = "/var/lib/certline-follower"
+# How many generations to keep; one of them can be gone back to.
+keep = 5
+
+[master]
+# Learnt at enrolment; set it only to override that.
+# url = "https://master.example.org:8443"
+# For a master behind a proxy with a certificate of a private CA:
+# ca_file = "proxy-ca.pem"
+# Seconds between two looks where the master cannot hold a request open.
+poll = 300
+
+# One table for each certificate line.
+[[line]]
+name = "shop"
+# Only for a line that this host asks for itself; the master must have granted each name.
+names = ["shop.example.org", "www.shop.example.org"]
+# ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096
+key_type = "ecdsa-p256"
+# Reloaded once, after the last file is in place.
+services = ["nginx"]
+
+# The files that services read. kind: key, cert, chain (without the certificate), fullchain (with it), or
+# combined (key, then fullchain). as: "link" (all links switch in one rename) or "copy".
+[[line.output]]
+kind = "fullchain"
+path = "/etc/nginx/tls/shop.pem"
+
+[[line.output]]
+kind = "key"
+path = "/etc/nginx/tls/shop.key"
+as = "link"
+owner = "root"
+group = "root"
+mode = "0600"
+
+# Commands are lists: the program, then its arguments. There is no shell.
+[services.nginx]
+check = ["nginx", "-t"]
+reload = ["systemctl", "reload", "nginx"]
+# Seconds, for each command.
+timeout = 60
+# "rollback": when check or reload fails, the former generation is put back; "warn": only reported.
+on_failure = "rollback"
+"""
