@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dns.message
@@ -29,6 +30,7 @@ from tests.testbed.netns import IsolatedNetwork
 from tests.testbed.nginx import nginx, presented_certificate
 from tests.testbed.parts import require
 from tests.testbed.pebble import Pebble
+from tests.testbed.pebble_binary import find_pebble
 from tests.testbed.ports import free_port, free_ports
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.program import Program, TestbedError, running
@@ -99,16 +101,43 @@ def test_the_rough_pebble_starts_in_strict_mode_too(challtestsrv: ChallTestSrv) 
         assert "strict" in ca.process.tail(100)
 
 
-def test_an_unusable_pebble_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.testbed.pebble_binary import find_pebble
-
-    monkeypatch.setenv("PEBBLE", "/nowhere/pebble")
+@pytest.fixture
+def first_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pebble is looked for as in a new process with an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("PEBBLE", raising=False)
     find_pebble.cache_clear()
-    try:
-        with pytest.raises(TestbedError, match=r"PEBBLE names /nowhere/pebble.*2\.10 or newer"):
-            find_pebble()
-    finally:
-        find_pebble.cache_clear()
+    yield
+    find_pebble.cache_clear()
+
+
+@pytest.mark.usefixtures("first_look")
+def test_an_unusable_pebble_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEBBLE", "/nowhere/pebble")
+    with pytest.raises(TestbedError, match=r"PEBBLE names /nowhere/pebble.*2\.10 or newer"):
+        find_pebble()
+
+
+@pytest.mark.usefixtures("first_look")
+def test_without_pebble_and_apt_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        TestbedError, match=r"^Pebble 2\.10 or newer is needed: .* there is no apt-get here .*$"
+    ) as caught:
+        find_pebble()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("first_look")
+def test_a_fetch_that_fails_leaves_one_line_and_no_litter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for tool in ("apt-get", "dpkg"):
+        stand_in = tmp_path / tool
+        stand_in.write_text("#!/bin/sh\necho one >&2\necho E: no such archive >&2\nexit 100\n")
+        stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(TestbedError, match=r"^Pebble .* could not be fetched: E: no such archive$"):
+        find_pebble()
+    assert list((tmp_path / "certline" / "pebble").iterdir()) == []
 
 
 def test_a_part_run_by_hand_says_how_to_use_it_and_stops_when_told() -> None:

@@ -97,7 +97,8 @@ def _download(report: Report) -> PebbleBinaries:
         try:
             return _unpack(_fetch(Path(work), report), folder, report)
         except (TestbedError, subprocess.TimeoutExpired) as fault:
-            raise TestbedError(f"{HOW_TO_INSTALL}; Debian's package could not be fetched: {fault}") from fault
+            last_line = str(fault).strip().splitlines()[-1]
+            raise TestbedError(f"{HOW_TO_INSTALL}; Debian's package could not be fetched: {last_line}") from fault
 
 
 def _fetch(work: Path, report: Report) -> Path:
