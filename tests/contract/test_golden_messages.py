@@ -1,0 +1,262 @@
+"""The golden messages: what stands in `golden/` byte for byte is the protocol, and both sides' code agrees with it.
+
+A change of these files is a change of the protocol (docs/protocol.md). Another implementation may test itself against
+them; the keys in `keys.json` are for that alone.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from certline_shared import certificates, codec, enrolment, keys, manifest, messages, sealing, signing
+from certline_shared.messages import Message
+from certline_shared.signing import RequestParts
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FOLLOWER = "0b9f3a52-6c1d-4e8e-9a34-2f1d8c7b6a50"
+TOKEN = "7d1e4c9a-1b2f-4f6d-8c3e-5a9b0d2e4f61"
+AUTHORITY = "master.example:8443"
+NONCE = "Zm9sbG93ZXItbm9uY2UtMQ"
+CHAIN_FILE = "ecdsa-p256/chain.pem"
+
+
+def raw(name: str) -> bytes:
+    return (GOLDEN / name).read_bytes()
+
+
+def values(name: str) -> dict[str, str]:
+    """A flat file of named texts."""
+    loaded: dict[str, str] = json.loads(raw(name))
+    return loaded
+
+
+KEYS = {name: codec.from_base64url(text) for name, text in values("keys.json").items()}
+IDENTITY, MASTER, NEXT = (signing.identity_public(KEYS[name]) for name in ("identity", "master", "master_next"))
+LINE_KEY = keys.from_pem(KEYS["line_key_pem"])
+SECRET = KEYS["enrolment_secret"]
+MAC_KEY = enrolment.mac_key(SECRET)
+TLS_PINS = (hashlib.sha256(b"the API's CA").hexdigest(), hashlib.sha256(b"the API's next CA").hexdigest())
+CHAIN = json.loads(raw("version-content.json"))["files"][CHAIN_FILE]
+CSR = messages.decode(messages.LineWish, raw("line-wish.json")).csrs["ecdsa-p256"]
+
+STRING = enrolment.EnrolmentString(
+    f"https://{AUTHORITY}",
+    TOKEN,
+    SECRET,
+    "pin",
+    TLS_PINS,
+    signing.thumbprint(MASTER),
+    datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
+)
+ENROL_REQUEST = messages.EnrolRequest(
+    token_id=TOKEN,
+    identity_key=IDENTITY,
+    sealing_key=sealing.public_of(KEYS["sealing"]),
+    sealing_suite=sealing.SUITE,
+    nonce=NONCE,
+    protocol=1,
+    agent="certline-follower 0.1.0",
+)
+ENROL_ANSWER = messages.EnrolAnswer(
+    follower_id=FOLLOWER,
+    follower="web-7",
+    signing_keys=(MASTER, NEXT),
+    tls_pins=TLS_PINS,
+    epoch=1_795_000_000,
+    time="2026-11-20T12:00:00Z",
+    nonce=NONCE,
+    protocol=1,
+)
+MESSAGES: Mapping[str, Message] = {
+    "enrol-request.json": replace(
+        ENROL_REQUEST, mac=enrolment.request_mac(MAC_KEY, messages.encode(ENROL_REQUEST, without=("mac",)))
+    ),
+    "enrol-answer.json": replace(
+        ENROL_ANSWER, mac=enrolment.answer_mac(MAC_KEY, messages.encode(ENROL_ANSWER, without=("mac",)))
+    ),
+    "line-wish.json": messages.LineWish(("shop.example.org", "*.shop.example.org"), {"ecdsa-p256": CSR}),
+    "line-wish-of-the-operators.json": messages.LineWish(None, {"ecdsa-p256": CSR}),
+    "line-answer.json": messages.LineAnswer("shop@web-7", "waiting", ("shop.example.org", "*.shop.example.org")),
+    "version-content.json": messages.VersionContent("shop", 3, {CHAIN_FILE: CHAIN}),
+    "report.json": messages.Report(
+        "certline-follower 0.1.0",
+        41,
+        (
+            messages.DeploymentReport("shop", 3, "served"),
+            messages.DeploymentReport("mail", 7, "installed", "postfix reload: exit status 1"),
+        ),
+    ),
+    "problem-not-granted.json": messages.Problem(
+        "urn:certline:problem:not-granted",
+        "Names without a grant",
+        403,
+        "this follower has no grant for: other.example.org",
+        errors=({"field": "/names/1", "detail": "no grant for other.example.org"},),
+        names=("other.example.org",),
+    ),
+    "problem-too-many-requests.json": messages.Problem(
+        "urn:certline:problem:too-many-requests",
+        "Too many requests",
+        429,
+        "this follower may cause 20 orders a day",
+        retry_at="2026-11-20T18:00:00Z",
+    ),
+}
+MANIFEST = manifest.Manifest(
+    follower_id=FOLLOWER,
+    epoch=1_795_000_000,
+    serial=41,
+    issued_at="2026-11-20T12:00:00Z",
+    expires_at="2026-12-20T12:00:00Z",
+    grants=("*.shop.example.org", "shop.example.org"),
+    signing_keys=(MASTER, NEXT),
+    tls_pins=TLS_PINS,
+    lines=(
+        manifest.ManifestLine(
+            name="mail",
+            names=("mail.example.org",),
+            key_types=("ecdsa-p256", "rsa-2048"),
+            csr_wanted=(manifest.CsrWanted("ecdsa-p256"), manifest.CsrWanted("rsa-2048", "next")),
+            version=None,
+            files=(),
+            spki_sha256={},
+            not_after=None,
+            error="mail.example.org: the zone example.org refuses updates (REFUSED)",
+        ),
+        manifest.ManifestLine(
+            name="shop",
+            names=("shop.example.org", "*.shop.example.org"),
+            key_types=("ecdsa-p256",),
+            csr_wanted=(),
+            version=3,
+            files=(manifest.ManifestFile(CHAIN_FILE, hashlib.sha256(CHAIN.encode()).hexdigest(), len(CHAIN.encode())),),
+            spki_sha256={"ecdsa-p256": keys.spki_sha256(LINE_KEY)},
+            not_after="2027-02-18T11:00:00Z",
+            rollback=True,
+        ),
+    ),
+)
+PUT = RequestParts("PUT", AUTHORITY, "/v1/follower/lines/shop", "", "application/json", raw("line-wish.json"))
+GET = RequestParts("GET", AUTHORITY, "/v1/follower/manifest", "wait=55", None, b"")
+POST = RequestParts("POST", AUTHORITY, "/v1/enroll", "", "application/json", raw("enrol-request.json"))
+SIGNED_REQUESTS = {
+    "signed-request-put.json": (PUT, FOLLOWER, NONCE),
+    "signed-request-get.json": (GET, FOLLOWER, NONCE),
+    "signed-request-server-nonce.json": (GET, FOLLOWER, "c2VydmVyLW5vbmNl.MTc5NTE3NjAwMA"),
+    "signed-request-enrol.json": (POST, TOKEN, NONCE),
+}
+TAG = manifest.content_tag(MANIFEST)
+SIGNED_ANSWERS: Mapping[str, tuple[int, bytes, str | None]] = {
+    "signed-answer-manifest.json": (200, raw("signed-manifest.json"), TAG),
+    "signed-answer-not-modified.json": (304, b"", TAG),
+    "signed-answer-problem.json": (403, raw("problem-not-granted.json"), None),
+    "signed-answer-enrol.json": (201, raw("enrol-answer.json"), None),
+}
+
+
+def headers_as_sent(parts: RequestParts, keyid: str, nonce: str) -> dict[str, str]:
+    added = signing.sign_request(KEYS["identity"], parts, keyid=keyid, nonce=nonce, created=NOW)
+    content = {"Content-Type": parts.content_type} if parts.content_type else {}
+    return {"Host": parts.authority, "Certline-Protocol": "1"} | content | added
+
+
+def headers_as_answered(status: int, body: bytes, etag: str | None) -> dict[str, str]:
+    keyid = signing.thumbprint(MASTER)
+    tag = {"ETag": etag} if etag else {}
+    signed = signing.sign_answer(
+        KEYS["master"], status=status, body=body, etag=etag, nonce=NONCE, created=NOW, keyid=keyid
+    )
+    return tag | signed
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def start_line(parts: RequestParts) -> str:
+    return f"{parts.method} {parts.path}{'?' + parts.query if parts.query else ''} HTTP/1.1"
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_golden_message_is_what_we_write_and_reads_back_the_same(name: str) -> None:
+    message = MESSAGES[name]
+    assert messages.encode(message) == raw(name)
+    assert messages.decode(type(message), raw(name)) == message
+
+
+def test_the_golden_enrolment_string_reads_and_is_written_the_same() -> None:
+    text = raw("enrolment-string.txt").decode("ascii")
+    assert enrolment.from_text(text) == STRING
+    assert enrolment.to_text(STRING) + "\n" == text
+
+
+def test_the_golden_macs_hold_over_the_bodies_without_them() -> None:
+    request = messages.decode(messages.EnrolRequest, raw("enrol-request.json"))
+    over = messages.canonical(raw("enrol-request.json"), without=("mac",))
+    assert enrolment.mac_holds(enrolment.request_mac(MAC_KEY, over), request.mac)
+    answer = messages.decode(messages.EnrolAnswer, raw("enrol-answer.json"))
+    over = messages.canonical(raw("enrol-answer.json"), without=("mac",))
+    assert enrolment.mac_holds(enrolment.answer_mac(MAC_KEY, over), answer.mac)
+
+
+@pytest.mark.parametrize("name", SIGNED_REQUESTS)
+def test_a_golden_request_verifies_and_is_signed_the_same(name: str) -> None:
+    parts, keyid, nonce = SIGNED_REQUESTS[name]
+    golden = json.loads(raw(name))
+    claims = signing.verify_request(IDENTITY, lower(golden["headers"]), parts)
+    assert claims == signing.SignatureClaims(keyid, nonce, NOW)
+    expected = {
+        "start": start_line(parts),
+        "headers": headers_as_sent(parts, keyid, nonce),
+        "body": parts.body.decode(),
+    }
+    assert golden == expected
+
+
+@pytest.mark.parametrize("name", SIGNED_ANSWERS)
+def test_a_golden_answer_verifies_and_is_signed_the_same(name: str) -> None:
+    status, body, etag = SIGNED_ANSWERS[name]
+    golden = json.loads(raw(name))
+    told = signing.verify_answer((MASTER, NEXT), lower(golden["headers"]), status=status, body=body, nonce=NONCE)
+    assert told == NOW
+    expected = {"status": status, "headers": headers_as_answered(status, body, etag), "body": body.decode()}
+    assert golden == expected
+
+
+def test_the_golden_manifest_may_be_followed_and_is_signed_the_same() -> None:
+    signed = manifest.from_wire(raw("signed-manifest.json"))
+    opened = manifest.open_signed(
+        signed, keys=(MASTER, NEXT), follower_id=FOLLOWER, epoch=MANIFEST.epoch, serial=41, now=NOW
+    )
+    assert opened == MANIFEST
+    assert manifest.encode(MANIFEST) == signed.manifest == raw("manifest.json")
+    assert manifest.to_wire(manifest.sign(MANIFEST, KEYS["master"])) == raw("signed-manifest.json")
+
+
+def test_the_golden_chain_belongs_to_the_golden_key_and_request() -> None:
+    facts = keys.read_csr(CSR)
+    assert facts.names == ("*.shop.example.org", "shop.example.org")
+    issued = certificates.check_issued(CHAIN, names=facts.names, spki_sha256=facts.spki_sha256, now=NOW)
+    assert messages.time_text(issued.not_after) == MANIFEST.lines[1].not_after
+    assert certificates.matches(LINE_KEY, CHAIN)
+
+
+def test_the_golden_sealed_key_opens_for_its_follower_line_version_and_kind() -> None:
+    golden = values("sealed-key.json")
+    info = sealing.key_info(FOLLOWER, "shop", 3, "ecdsa-p256")
+    assert info == codec.from_base64url(golden["info"])
+    assert golden["suite"] == sealing.SUITE
+    opened = sealing.open_sealed(codec.from_base64url(golden["sealed"]), KEYS["sealing"], info)
+    assert opened == KEYS["line_key_pem"]
+
+
+def test_every_golden_file_is_read_by_a_test_here() -> None:
+    known = {*MESSAGES, *SIGNED_REQUESTS, *SIGNED_ANSWERS}
+    known |= {"keys.json", "enrolment-string.txt", "manifest.json", "signed-manifest.json", "sealed-key.json"}
+    assert {path.name for path in GOLDEN.iterdir()} == known
