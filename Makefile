@@ -28,9 +28,12 @@ demo: $(READY)
 
 check: static unit
 
-test: static pebble
-	@echo "test: everything"
-	@$(BIN)/pytest -n $(WORKERS)
+# The tests run, and close with their summary, also when a check before them failed.
+test: pebble
+	@status=0; $(MAKE) --no-print-directory static || { status=1; echo "test: failed already, by the check above"; }; \
+	echo "test: everything"; \
+	$(BIN)/pytest -n $(WORKERS) || status=1; \
+	exit $$status
 
 e2e: $(READY) pebble
 	@$(BIN)/pytest -n $(WORKERS) tests/end_to_end

@@ -17,7 +17,7 @@ import dns.rdatatype
 
 from tests.testbed import parts
 from tests.testbed.ports import free_port
-from tests.testbed.program import Program, TestbedError, ordinary_user, running, stay_until_stopped
+from tests.testbed.program import Program, TestbedError, by_hand, ordinary_user, running
 
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 REFUSED_KEY = "known-but-not-granted"
@@ -143,10 +143,12 @@ def _give(folder: Path, user: str | None) -> None:
             shutil.chown(path, user)
 
 
+@contextmanager
+def _for_a_person() -> Iterator[Sequence[str]]:
+    with bind() as server:
+        keys = [f"{key.algorithm}:{key.name}:{key.secret}" for key in server.keys.values()]
+        yield [f"zone example.test on {server.address}, keys for nsupdate -y:", *keys]
+
+
 if __name__ == "__main__":
-    try:
-        with bind() as started:
-            key_lines = [f"{key.algorithm}:{key.name}:{key.secret}" for key in started.keys.values()]
-            stay_until_stopped([f"zone example.test on {started.address}, keys for nsupdate -y:", *key_lines])
-    except TestbedError as fault:
-        raise SystemExit(str(fault)) from None
+    by_hand(_for_a_person)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.testbed.pebble_binary import find_pebble
 from tests.testbed.ports import free_ports
-from tests.testbed.program import Program, TestbedError, running, stay_until_stopped
+from tests.testbed.program import Program, by_hand, running
 
 
 class ChallTestSrv:
@@ -112,9 +112,11 @@ def _absolute(name: str) -> str:
     return name if name.endswith(".") else f"{name}."
 
 
+@contextmanager
+def _for_a_person() -> Iterator[Sequence[str]]:
+    with challtestsrv() as server:
+        yield [f"DNS         {server.dns_address}", f"management  {server.management_url}"]
+
+
 if __name__ == "__main__":
-    try:
-        with challtestsrv() as server:
-            stay_until_stopped([f"DNS         {server.dns_address}", f"management  {server.management_url}"])
-    except TestbedError as fault:
-        raise SystemExit(str(fault)) from None
+    by_hand(_for_a_person)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.testbed import parts
 from tests.testbed.ports import free_port
-from tests.testbed.program import TestbedError, run, stay_until_stopped
+from tests.testbed.program import TestbedError, by_hand, run
 
 _PREFIX = "certline"
 _TABLE = "100"
@@ -153,9 +153,11 @@ def _ip() -> Path:
     return found
 
 
+@contextmanager
+def _for_a_person() -> Iterator[Sequence[str]]:
+    with isolated_host(8443) as host:
+        yield [f"ip netns exec {host.name} COMMAND reaches {host.master_address} on TCP port 8443"]
+
+
 if __name__ == "__main__":
-    try:
-        with isolated_host(8443) as made:
-            stay_until_stopped([f"ip netns exec {made.name} COMMAND reaches {made.master_address} on TCP port 8443"])
-    except TestbedError as fault:
-        raise SystemExit(str(fault)) from None
+    by_hand(_for_a_person)

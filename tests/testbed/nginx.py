@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from tests.testbed import parts
 from tests.testbed.authority import Authority
 from tests.testbed.ports import free_port
-from tests.testbed.program import Program, TestbedError, running, stay_until_stopped
+from tests.testbed.program import Program, TestbedError, by_hand, running
 
 _CONFIG = """\
 daemon off;
@@ -90,11 +90,13 @@ def presented_certificate(port: int, server_name: str = "localhost") -> bytes:
         return secured.getpeercert(binary_form=True) or b""
 
 
+@contextmanager
+def _for_a_person() -> Iterator[Sequence[str]]:
+    with TemporaryDirectory(prefix="certline-nginx-") as folder:
+        pair = Authority(Path(folder)).issue("nginx")
+        with nginx([(pair.chain_file, pair.key_file)]) as server:
+            yield [f"https://localhost:{server.port}/", " ".join(server.reload_command)]
+
+
 if __name__ == "__main__":
-    try:
-        with TemporaryDirectory() as own:
-            pair = Authority(Path(own)).issue("nginx")
-            with nginx([(pair.chain_file, pair.key_file)]) as started:
-                stay_until_stopped([f"https://localhost:{started.port}/", " ".join(started.reload_command)])
-    except TestbedError as fault:
-        raise SystemExit(str(fault)) from None
+    by_hand(_for_a_person)

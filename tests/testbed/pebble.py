@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from tests.testbed.authority import Authority
 from tests.testbed.pebble_binary import find_pebble
 from tests.testbed.ports import free_ports
-from tests.testbed.program import Program, TestbedError, running, stay_until_stopped
+from tests.testbed.program import Program, by_hand, running
 
 Mood = Literal["calm", "rough"]
 
@@ -206,24 +206,20 @@ def _as_pebble_has_it(config: PebbleConfig) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """Run a calm Pebble with its DNS until Ctrl-C."""
+@contextmanager
+def _for_a_person() -> Iterator[Sequence[str]]:
+    """A calm Pebble with its DNS."""
     from tests.testbed.challtestsrv import challtestsrv
 
     with challtestsrv() as dns, pebble(dns_server=dns.dns_address) as ca:
-        stay_until_stopped(
-            [
-                f"directory   {ca.directory_url}",
-                f"CA file     {ca.ca_file}",
-                f"management  {ca.management_url}",
-                f"DNS         {dns.dns_address}, records by {dns.management_url}/set-txt",
-                f"validates   http-01 on port {ca.http_port}, tls-alpn-01 on port {ca.tls_port}",
-            ]
-        )
+        yield [
+            f"directory   {ca.directory_url}",
+            f"CA file     {ca.ca_file}",
+            f"management  {ca.management_url}",
+            f"DNS         {dns.dns_address}, records by {dns.management_url}/set-txt",
+            f"validates   http-01 on port {ca.http_port}, tls-alpn-01 on port {ca.tls_port}",
+        ]
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except TestbedError as fault:
-        raise SystemExit(str(fault)) from None
+    by_hand(_for_a_person)

@@ -25,6 +25,13 @@ def free_ports(count: int) -> list[int]:
     return [free_port() for _ in range(count)]
 
 
+def listens(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether something accepts TCP connections there."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((address, port)) == 0
+
+
 def _is_free(port: int) -> bool:
     with ExitStack() as stack:
         try:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from tests.testbed.parts import postgres_folder
-from tests.testbed.program import Program, TestbedError, ordinary_user, run, running, stay_until_stopped
+from tests.testbed.program import Program, TestbedError, by_hand, ordinary_user, run, running
 
 _OWNER = "certline"
 
@@ -88,9 +88,11 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@contextmanager
+def _for_a_person() -> Iterator[Sequence[str]]:
+    with postgres_server() as server:
+        yield [server.new_database()]
+
+
 if __name__ == "__main__":
-    try:
-        with postgres_server() as started:
-            stay_until_stopped([started.new_database()])
-    except TestbedError as fault:
-        raise SystemExit(str(fault)) from None
+    by_hand(_for_a_person)

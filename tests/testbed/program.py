@@ -4,9 +4,10 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypedDict
 
@@ -132,6 +133,11 @@ def run(command: Sequence[str | Path], *, seconds: float = 60, user: str | None 
     return done.stdout
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, one of ours or not."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def ordinary_user(name: str) -> str | None:
     """`name` when we are root and such a user exists, for programs that refuse to run as root; else None."""
     if os.geteuid() != 0:
@@ -142,15 +148,19 @@ def ordinary_user(name: str) -> str | None:
         return "nobody"
 
 
-def stay_until_stopped(lines: Iterable[str]) -> None:
-    """For running a part by hand: print how to use it, then wait for Ctrl-C or SIGTERM."""
+def by_hand(part: Callable[[], AbstractContextManager[Iterable[str]]]) -> None:
+    """Run a part for a person: print the lines that say how to use it, wait for Ctrl-C or SIGTERM, stop it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for line in (*lines, "Ctrl-C stops it."):
-        print(line, flush=True)
     try:
-        signal.pause()
+        with part() as lines:
+            for line in (*lines, "Ctrl-C stops it."):
+                print(line, flush=True)
+            while True:
+                time.sleep(1)
     except KeyboardInterrupt:
-        print("stopping", flush=True)
+        print("stopped", flush=True)
+    except TestbedError as fault:
+        sys.exit(str(fault))
 
 
 def _identity(user: str | None) -> _Identity:
