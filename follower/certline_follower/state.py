@@ -1,0 +1,228 @@
+"""What this host holds and what it owes, as dataclasses and as one JSON document."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from certline_follower.files import write_private
+from certline_follower.identity import written_format
+from certline_shared import codec
+from certline_shared.chance import Chance
+from certline_shared.messages import DeploymentReport, read_time, time_text
+
+FORMAT = 1
+MOST_BYTES = 33_554_432
+FIRST_PAUSE = timedelta(seconds=10)  # security note 4.5
+LONGEST_PAUSE = timedelta(minutes=30)
+_NAME = "state.json"
+
+
+class StateError(Exception):
+    """The state file cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Something that did not come about, and when it is tried again."""
+
+    attempts: int
+    due: str  # as messages.time_text
+    error: str
+
+    def __post_init__(self) -> None:
+        read_time(self.due)  # BadMessage: a document that says otherwise is damaged
+
+    def is_due(self, now: datetime, longest: timedelta = LONGEST_PAUSE) -> bool:
+        """A due time further off than any pause can be was written by a wrong clock: it counts as come."""
+        due = read_time(self.due)
+        return due <= now or due > now + longest + timedelta(minutes=1)
+
+
+def later(
+    former: Retry | None, error: str, now: datetime, chance: Chance, *,
+    first: timedelta = FIRST_PAUSE, longest: timedelta = LONGEST_PAUSE,
+) -> Retry:  # fmt: skip
+    """The next try after one more failure: `first`, doubled each time, at most `longest`, half of it by chance."""
+    attempts = (former.attempts if former else 0) + 1
+    most = min(first * 2.0 ** min(attempts - 1, 30), longest).total_seconds()
+    return Retry(attempts, time_text(now + timedelta(seconds=chance.uniform(most / 2, most))), error[:2_000])
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRef:
+    """A version of a line; `digest` is over its files' hashes, "" where only the number is known."""
+
+    number: int
+    digest: str = ""
+
+    def same(self, other: "VersionRef | None") -> bool:
+        if other is None or self.number != other.number:
+            return False
+        return self.digest == other.digest or not (self.digest and other.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The wish last put to the master: the names, and the key (its SPKI pin) of each key type in the CSRs."""
+
+    names: tuple[str, ...]
+    keys: dict[str, str]
+    retry: Retry  # when the wish is put again if the master still lacks it
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A wish that the master refused; it is put again when the wish or the grants change, or when due."""
+
+    wished: tuple[str, ...]
+    names: tuple[str, ...]  # those without a grant
+    grants: str  # see planning.grants_tag
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A version that could not be pulled, or after which a service's check or reload failed."""
+
+    version: VersionRef
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """One line as this host has it."""
+
+    keys: dict[str, str] = field(default_factory=dict)  # key type -> SPKI pin of the key on disk
+    asked: Asked | None = None
+    refusal: Refusal | None = None
+    pulled: VersionRef | None = None  # its files are in the cache
+    held_back: HeldBack | None = None
+    reported: DeploymentReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a generation shows."""
+
+    generation: int
+    versions: dict[str, VersionRef] = field(default_factory=dict)  # by line
+    tags: dict[str, str] = field(default_factory=dict)  # by line: version and output settings, see planning.line_tag
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """A service that must be checked and reloaded because of a generation."""
+
+    generation: int
+    lines: tuple[str, ...]  # whose change is the cause
+    may_go_back: bool = False  # a failure is blamed on the generation
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A swap of the live generation that is about to be made, and what it makes owed."""
+
+    shown: Shown
+    debts: dict[str, Debt] = field(default_factory=dict)  # by service
+    back: bool = False  # to a former generation
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole document."""
+
+    format: int = FORMAT
+    epoch: int = 0
+    serial: int = 0
+    etag: str | None = None
+    manifest: bytes = b""  # as it came, signed
+    lines: dict[str, HeldLine] = field(default_factory=dict)
+    live: Shown | None = None
+    former: Shown | None = None  # what was live before, while it may be put back
+    pending: Pending | None = None
+    debts: dict[str, Debt] = field(default_factory=dict)  # by service
+    failed: dict[str, Retry] = field(default_factory=dict)  # generations that could not be installed, by their tag
+    prune: bool = False
+
+    def line(self, name: str) -> HeldLine:
+        return self.lines.get(name) or HeldLine()
+
+    def installed(self, name: str) -> VersionRef | None:
+        return self.live.versions.get(name) if self.live else None
+
+    def with_line(self, name: str, line: HeldLine) -> "State":
+        return replace(self, lines={**self.lines, name: line})
+
+
+def swapped(state: State) -> State:
+    """The state once the pending swap has been made."""
+    pending = state.pending
+    if pending is None:
+        return state
+    return replace(
+        state,
+        live=pending.shown,
+        former=None if pending.back else state.live,
+        debts={**state.debts, **pending.debts},
+        pending=None,
+        prune=True,
+    )
+
+
+def settled(state: State, generation: int | None, versions: dict[str, int]) -> State:
+    """The state in the light of what is live on disk: a swap that a kill cut off was made, or was not.
+
+    A rollback that was not made stays pending. What another program put there is taken as it is.
+    """
+    if generation is None:
+        return replace(state, live=None, former=None, pending=None, debts={})
+    if state.pending and state.pending.shown.generation == generation:
+        return swapped(state)
+    if state.live is None or state.live.generation != generation:
+        found = Shown(generation, {line: VersionRef(number) for line, number in versions.items()})
+        return replace(state, live=found, former=None, pending=None)
+    return state if state.pending is None or state.pending.back else replace(state, pending=None)
+
+
+def read(body: bytes) -> State:
+    """Raises StateError for a newer format, codec.BadMessage (a ValueError) for what is no whole state."""
+    newer = written_format(body)
+    if newer is not None and newer > FORMAT:
+        raise StateError(
+            f"{_NAME} has format {newer}, this certline-follower reads up to {FORMAT}: install the newer release again"
+        )
+    return codec.read(State, body, most_bytes=MOST_BYTES)
+
+
+class Keeper:
+    """Reads and writes the document; the state in hand is the one on disk."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / _NAME
+        self.state = State()
+
+    def load(self) -> str | None:
+        """Take the state from disk; a note for the operator if it was lost and is to be rebuilt. Raises StateError."""
+        try:
+            self.state = read(self.path.read_bytes())
+        except FileNotFoundError:
+            self.state = State()
+        except codec.BadMessage:
+            self.state = State()
+            aside = self.path.with_suffix(".damaged")
+            self.path.replace(aside)
+            return f"{self.path} was damaged: kept as {aside.name}, rebuilt from what is installed and from the master"
+        except OSError as error:
+            raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
+        return None
+
+    def save(self, state: State) -> None:
+        """Write it, if it changed, before anything that relies on it is done. Raises StateError."""
+        if state == self.state:
+            return
+        try:
+            write_private(self.path, codec.write(state))
+        except OSError as error:
+            raise StateError(f"{self.path} cannot be written: {error.strerror}") from None
+        self.state = state

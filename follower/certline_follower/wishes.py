@@ -1,0 +1,120 @@
+"""What one line must ask of the master: its key, its request, and what to make of a refusal. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from certline_follower.settings import LineSettings
+from certline_follower.state import Asked, HeldLine
+from certline_shared.manifest import Manifest, ManifestLine
+from certline_shared.messages import read_time
+
+LONGEST_WAIT = timedelta(hours=1)  # until a refused wish, or one that the master lost, is put again
+
+
+@dataclass(frozen=True, slots=True)
+class MakeKey:
+    """Make the line's private key."""
+
+    line: str
+    key_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put the line's wish to the master, with a request for each key type."""
+
+    line: str
+    wished: tuple[str, ...] | None  # None: the operator made the line, its names come from the master
+    names: tuple[str, ...]
+    key_types: tuple[str, ...]
+    grants: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the line must ask now."""
+
+    steps: tuple[MakeKey | Ask, ...] = ()
+    notes: tuple[str, ...] = ()
+    dues: tuple[datetime, ...] = ()
+    refused: bool = False
+
+
+def grants_tag(manifest: Manifest) -> str:
+    """What tells one set of grants from another."""
+    return hashlib.sha256("\n".join(sorted(manifest.grants)).encode()).hexdigest()[:16]
+
+
+def wish_of(
+    line: LineSettings, offered: ManifestLine | None, held: HeldLine, manifest: Manifest, now: datetime
+) -> Wanted:
+    """The steps to ask for a line; none where the master has what it needs."""
+    if line.names is None and offered is None:
+        return Wanted(notes=(_no_such_line(line, manifest),), refused=True)
+    names = line.names or (offered.names if offered else ())
+    types = _key_types(line, offered)
+    grants = grants_tag(manifest)
+    refusal = held.refusal
+    if refusal and refusal.wished == names and refusal.grants == grants and not refusal.retry.is_due(now, LONGEST_WAIT):
+        due = read_time(refusal.retry.due)
+        note = f"line {line.name} is refused: {refusal.retry.error}"
+        return Wanted(
+            notes=(f"{note}; asked again when the grants change, or at {due:%H:%M} UTC",), dues=(due,), refused=True
+        )
+    missing = tuple(kind for kind in types if kind not in held.keys)
+    reason = _reason(names, types, offered, held, now)
+    if reason is None:
+        return Wanted(dues=_dues(offered, held))
+    makes = tuple(MakeKey(line.name, kind, f"line {line.name} has no {kind} key yet") for kind in missing)
+    return Wanted(steps=(*makes, Ask(line.name, line.names, names, types, grants, reason)))
+
+
+def _no_such_line(line: LineSettings, manifest: Manifest) -> str:
+    return (
+        f"line {line.name} is not on the master for this host: make the line there with this follower, or give `names` "
+        f"in the file (granted to this host: {', '.join(manifest.grants) or 'none'})"
+    )
+
+
+def _key_types(line: LineSettings, offered: ManifestLine | None) -> tuple[str, ...]:
+    """The file says it for a line that the host asks for, the master for its own lines."""
+    if line.names is not None or offered is None:
+        return (str(line.key_type),)
+    wanted = {want.key_type for want in offered.csr_wanted if want.slot == "current"}
+    return tuple(dict.fromkeys((*offered.key_types, *sorted(wanted))))
+
+
+def _reason(
+    names: tuple[str, ...], types: tuple[str, ...], offered: ManifestLine | None, held: HeldLine, now: datetime
+) -> str | None:
+    """Why the wish is to be put now, or None."""
+    asked = held.asked
+    if asked is None:
+        if offered is not None and not offered.csr_wanted and _issued_for(offered, names, types, held):
+            return None  # the state was lost, the master still knows
+        return "it was not asked for yet"
+    if set(asked.names) != set(names):
+        return "its names changed"
+    if any(asked.keys.get(kind) != held.keys.get(kind) for kind in types) or set(asked.keys) != set(types):
+        return "its key is new"
+    if _lacking(offered) and asked.retry.is_due(now, LONGEST_WAIT):
+        return "the master still lacks the request" if offered else "the master does not know the wish"
+    return None
+
+
+def _issued_for(offered: ManifestLine, names: tuple[str, ...], types: tuple[str, ...], held: HeldLine) -> bool:
+    return set(offered.names) == set(names) and all(
+        held.keys.get(kind) is not None and held.keys.get(kind) == offered.spki_sha256.get(kind) for kind in types
+    )
+
+
+def _lacking(offered: ManifestLine | None) -> bool:
+    return offered is None or any(want.slot == "current" for want in offered.csr_wanted)
+
+
+def _dues(offered: ManifestLine | None, held: HeldLine) -> tuple[datetime, ...]:
+    asked: Asked | None = held.asked
+    return (read_time(asked.retry.due),) if asked and _lacking(offered) else ()
