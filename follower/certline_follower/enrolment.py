@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from certline_follower import identity as identities
-from certline_follower.files import write_private
 from certline_follower.identity import Identity
 from certline_follower.master_faults import Refused, Untrusted
+from certline_follower.private_files import write_private
 from certline_shared import codec, messages, sealing, signing
 from certline_shared.chance import Chance
 from certline_shared.enrolment import EnrolmentString, answer_mac, mac_holds, mac_key, request_mac

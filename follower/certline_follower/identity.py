@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from certline_follower.files import write_private
+from certline_follower.private_files import write_private
 from certline_shared import codec
 
 FORMAT = 1

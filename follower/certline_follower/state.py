@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from certline_follower.files import write_private
 from certline_follower.identity import written_format
+from certline_follower.private_files import write_private
 from certline_shared import codec
 from certline_shared.chance import Chance
 from certline_shared.messages import DeploymentReport, read_time, time_text
