@@ -156,7 +156,7 @@ SIGNED_ANSWERS: Mapping[str, tuple[int, bytes, str | None]] = {
     "signed-answer-manifest.json": (200, raw("signed-manifest.json"), TAG),
     "signed-answer-not-modified.json": (304, b"", TAG),
     "signed-answer-problem.json": (403, raw("problem-not-granted.json"), None),
-    "signed-answer-enrol.json": (201, raw("enrol-answer.json"), None),
+    "signed-answer-report.json": (204, b"", None),
 }
 
 
