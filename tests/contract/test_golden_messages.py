@@ -4,6 +4,7 @@ A change of these files is a change of the protocol (docs/protocol.md). Another 
 them; the keys in `keys.json` are for that alone.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -217,6 +218,14 @@ def test_a_golden_request_verifies_and_is_signed_the_same(name: str) -> None:
         "body": parts.body.decode(),
     }
     assert golden == expected
+
+
+def test_the_signature_base_shown_in_the_protocol_page_is_that_of_the_golden_request() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    lines = [line.removeprefix("    ") for line in page.splitlines() if line.startswith('    "@')]
+    signature = json.loads(raw("signed-request-get.json"))["headers"]["Signature"]
+    proof = base64.b64decode(signature.removeprefix("sig=:").removesuffix(":"))
+    assert signing.verify(IDENTITY, proof, "\n".join(lines).encode())
 
 
 @pytest.mark.parametrize("name", SIGNED_ANSWERS)
