@@ -1,49 +1,152 @@
-"""Generations on disk: one is written beside the others, then one link `live` is swapped to it."""
+"""Installing on this host: a generation is written beside the others, then one link `live` is swapped to it."""
 
+from certline_follower import accounts, kept, records, swapping
+from certline_follower.faults import InstallFault
 from certline_follower.generation import Generation, InstalledGeneration, LineMaterial
+from certline_follower.kept import Kept, shown
+from certline_follower.outputs import Outputs
+from certline_follower.records import Swap
 from certline_follower.settings import Settings
+from certline_follower.swapping import Swapper, explained
 from certline_shared.clock import Clock
+from certline_shared.failpoints import failpoint
 
-FAILPOINTS: tuple[str, ...] = ()
+FAILPOINTS: tuple[str, ...] = (*kept.WRITE_FAILPOINTS, *swapping.FAILPOINTS)
 
 
 class Installer:
-    """Installs generations of one host; one at a time, under the RunLock; `recover` mends a kill at any moment."""
+    """Installs generations of one host; one at a time, under the RunLock; `recover` mends a kill at any moment.
+
+    Whether a reload is owed is not told by `install` alone, since a kill may come between the two: compare `live()`
+    with what was last reloaded.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        raise NotImplementedError
+        self._settings = settings
+        self._clock = clock
+        self._kept = Kept(settings.state_dir)
+        self._outputs = Outputs(settings.state_dir)
+        self._swapper = Swapper(settings.state_dir, self._kept, self._outputs)
 
     def live(self) -> InstalledGeneration | None:
         """What is live now, read back from the link; None when nothing (readable) is."""
-        raise NotImplementedError
+        number = self._kept.live_number()
+        return None if number is None else self._kept.installed(number)
 
     def previous(self) -> InstalledGeneration | None:
         """The generation that was live before the live one, if it is still kept."""
-        raise NotImplementedError
+        live = self.live()
+        return None if live is None or live.former is None else self._kept.installed(live.former)
 
-    def materials(self) -> dict[str, LineMaterial]:
-        """The live versions by line, read back: to carry unchanged lines into the next generation."""
-        raise NotImplementedError
+    def numbers(self) -> list[int]:
+        """All generations on disk, ascending."""
+        return self._kept.numbers()
 
     def next_number(self) -> int:
         """The number for the next generation to render."""
-        raise NotImplementedError
+        return max(self._kept.numbers(), default=0) + 1
+
+    def materials(self) -> dict[str, LineMaterial]:
+        """The live versions by line, read back: to carry unchanged lines into the next generation."""
+        live = self.live()
+        if live is None:
+            return {}
+        folder = self._settings.state_dir / shown(live.number)
+        with explained("reading", folder):
+            return {
+                name: LineMaterial(
+                    name,
+                    facts.version,
+                    facts.key_type,
+                    (folder / name / "key.pem").read_bytes(),
+                    (folder / name / "fullchain.pem").read_text(),
+                )
+                for name, facts in live.facts.items()
+            }
 
     def install(self, generation: Generation) -> bool:
         """Make it live, outputs included; False when the same content is live and in place already.
 
-        Raises InstallFault; then the former generation and outputs are in place as before.
+        Raises InstallFault; then the former generation and outputs are in place as before, unless the text says that
+        the next run tries again, or it failed after the swap (then `live` tells, and the next run finishes it).
         """
-        raise NotImplementedError
-
-    def recover(self) -> None:
-        """Finish, or else undo, what a kill left. To be called at each start. Raises InstallFault."""
-        raise NotImplementedError
+        self.recover()
+        live = self.live()
+        if live is not None and live.digest == generation.digest:
+            return self._show(live, live)
+        if generation.number in self._kept.numbers():
+            raise InstallFault(f"generation {generation.number} is on disk already: render it with the next number")
+        try:
+            self._swapper.run(self._prepare(generation, live))
+        except InstallFault:
+            self._tidy()
+            raise
+        return True
 
     def rollback_to(self, number: int) -> None:
         """Make a kept generation live again, outputs included. Raises InstallFault."""
-        raise NotImplementedError
+        self.recover()
+        target = self._kept.installed(number)
+        if target is None:
+            listed = ", ".join(map(str, self._kept.numbers())) or "none"
+            raise InstallFault(f"generation {number} is not kept any more: choose one of {listed}")
+        self._show(target, self.live())
+
+    def recover(self) -> None:
+        """Finish, or else undo, what a kill left. To be called at each start. Raises InstallFault."""
+        self._swapper.recover()
+        with explained("removing", self._kept.folder):
+            self._kept.sweep()
 
     def prune(self) -> None:
-        """Remove all but the newest `keep` generations; never the live one."""
-        raise NotImplementedError
+        """Remove all but the newest `keep` generations; never the live one. Raises InstallFault."""
+        live = self._kept.live_number()
+        for number in self._kept.numbers()[: -self._settings.keep]:
+            if number != live:
+                with explained("removing", self._kept.folder):
+                    self._kept.discard(number)
+                failpoint("prune.after_each")
+
+    def _prepare(self, generation: Generation, live: InstalledGeneration | None) -> Swap:
+        """Write it, see what has to change, and put that on record."""
+        owners = _owners(generation)
+        former = None if live is None else live.number
+        record = records.write_generation(generation, former, self._clock.now().isoformat())
+        with explained("writing", self._kept.folder):
+            self._kept.write(generation, record, owners)
+        placements = self._outputs.changes(
+            generation.outputs, shown(generation.number, new=True), shown(generation.number), live
+        )
+        swap = Swap(generation.number, former, True, placements)
+        self._swapper.begin(swap)
+        return swap
+
+    def _show(self, target: InstalledGeneration, live: InstalledGeneration | None) -> bool:
+        """Swap to a generation that is on disk; False when it is live and all its outputs are in place."""
+        folder = shown(target.number)
+        placements = self._outputs.changes(target.outputs, folder, folder, live)
+        if not placements and live is not None and live.number == target.number:
+            return False
+        swap = Swap(target.number, None if live is None else live.number, False, placements)
+        self._swapper.begin(swap)
+        self._swapper.run(swap)
+        return True
+
+    def _tidy(self) -> None:
+        """Best effort, on the way out with another fault: `recover` sweeps what stays."""
+        try:
+            self._kept.sweep()
+        except OSError:
+            return
+
+
+def _owners(generation: Generation) -> dict[str, tuple[int, int]]:
+    """uid and gid of each file. Raises InstallFault naming the output."""
+    paths = {output.source: output.path for output in generation.outputs}
+    owners = {}
+    for source, content in generation.files.items():
+        try:
+            owners[source] = (accounts.user_id(content.owner), accounts.group_id(content.group))
+        except InstallFault as fault:
+            raise InstallFault(f"output {paths.get(source, source)}: {fault}") from None
+    return owners

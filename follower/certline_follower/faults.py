@@ -34,4 +34,4 @@ def fault_of(error: OSError, doing: str, path: Path) -> InstallFault:
         why = f"the directory {path.parent} is missing: create it"
     elif why is None:
         why = os.strerror(error.errno) if error.errno else str(error)
-    return InstallFault(f"{doing}: {path}: {why}")
+    return InstallFault(f"{doing} {path}: {why}")

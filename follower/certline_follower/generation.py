@@ -1,11 +1,19 @@
 """A generation as data: everything one follower installs at one moment, rendered from its lines and settings; pure."""
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from certline_follower.settings import OutputMode, Settings
+from certline_follower.faults import InstallFault
+from certline_follower.settings import KEY_BEARING, OutputKind, OutputMode, Settings
+from certline_shared import certificates, codec, keys
 from certline_shared.keys import KeyType
+
+OUTPUTS_FOLDER = "_outputs"  # no line's name begins with an underscore
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +95,75 @@ def render(materials: Sequence[LineMaterial], settings: Settings, number: int) -
 
     Raises InstallFault when a key, certificate and chain do not belong together, or a line is not in the settings.
     """
-    raise NotImplementedError
+    lines = {line.name: line for line in settings.lines}
+    files: dict[str, FileContent] = {}
+    facts: dict[str, LineFacts] = {}
+    outputs: list[PlacedOutput] = []
+    for material in materials:
+        if material.line not in lines or material.line in facts:
+            why = "stands twice among what is to be installed" if material.line in facts else "is not in the settings"
+            raise InstallFault(f"line {material.line!r} {why}: {settings.file} must have it, and once")
+        facts[material.line] = _facts(material)
+        parts = _parts(material)
+        files |= {f"{material.line}/{kind}.pem": _own(kind, data) for kind, data in parts.items()}
+        for output in lines[material.line].outputs:
+            placed = PlacedOutput(output.path, output.mode, _source(output.path))
+            files[placed.source] = FileContent(parts[output.kind], output.owner, output.group, output.permissions)
+            outputs.append(placed)
+    return Generation(number, files, tuple(outputs), facts, _digest(files, outputs, facts))
+
+
+def permissions(kind: OutputKind) -> int:
+    """The mode of a file of that kind where none is set."""
+    return 0o600 if kind in KEY_BEARING else 0o644
+
+
+def _own(kind: OutputKind, data: bytes) -> FileContent:
+    return FileContent(data, None, None, permissions(kind))
+
+
+def _source(path: Path) -> str:
+    """The same in every generation whatever the output's kind, owner or mode, so that its link never has to change."""
+    return f"{OUTPUTS_FOLDER}/{hashlib.sha256(bytes(path)).hexdigest()[:12]}-{path.name[-40:]}"
+
+
+def _facts(material: LineMaterial) -> LineFacts:
+    """Raises InstallFault unless key, certificate and chain belong together."""
+    what = f"line {material.line!r}, version {material.version}"
+    try:
+        key = keys.from_pem(material.key_pem)
+        key_type = keys.key_type_of(key)
+        leaf = certificates.read_chain(material.chain_pem)
+    except ValueError as error:
+        raise InstallFault(f"{what}: {error}") from None
+    if not certificates.matches(key, material.chain_pem):
+        raise InstallFault(f"{what}: the certificate was made for another key: it is not installed")
+    if key_type != material.key_type:
+        raise InstallFault(f"{what}: the key is {key_type}, not {material.key_type}: it is not installed")
+    return LineFacts(material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names)
+
+
+def _parts(material: LineMaterial) -> dict[OutputKind, bytes]:
+    blocks = [block.encode() + b"\n" for block in _CERTIFICATE.findall(material.chain_pem)]
+    key = material.key_pem.strip() + b"\n"
+    chain = b"".join(blocks)
+    # Key first in the combined file: Postfix wants it so (smtpd_tls_chain_files), HAProxy takes any order.
+    return {
+        "key": key,
+        "cert": blocks[0],
+        "chain": b"".join(blocks[1:]),
+        "fullchain": chain,
+        "combined": key + chain,
+    }
+
+
+def _digest(files: Mapping[str, FileContent], outputs: Sequence[PlacedOutput], facts: Mapping[str, LineFacts]) -> str:
+    content = {
+        "files": {
+            path: [file.owner, file.group, file.mode, hashlib.sha256(file.data).hexdigest()]
+            for path, file in files.items()
+        },
+        "outputs": [[str(output.path), output.mode, output.source] for output in outputs],
+        "lines": {name: line.version for name, line in facts.items()},
+    }
+    return hashlib.sha256(codec.canonical(content)).hexdigest()

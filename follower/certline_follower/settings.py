@@ -9,6 +9,7 @@ from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from certline_follower import accounts, toml_reading
+from certline_follower.example_settings import EXAMPLE
 from certline_follower.faults import SettingsError
 from certline_follower.toml_reading import Table
 from certline_shared import names as dns
@@ -265,54 +266,3 @@ def _check_lines(settings: Settings, tables: list[Table]) -> None:
 def example() -> str:
     """A commented settings file."""
     return EXAMPLE
-
-
-EXAMPLE = """\
-# Settings of certline-follower. Relative paths count from this file's folder.
-
-# Where the follower keeps its identity, its keys and the generations it installed.
-state_dir = "/var/lib/certline-follower"
-# How many generations to keep; one of them can be gone back to.
-keep = 5
-
-[master]
-# Learnt at enrolment; set it only to override that.
-# url = "https://master.example.org:8443"
-# For a master behind a proxy with a certificate of a private CA:
-# ca_file = "proxy-ca.pem"
-# Seconds between two looks where the master cannot hold a request open.
-poll = 300
-
-# One table for each certificate line.
-[[line]]
-name = "shop"
-# Only for a line that this host asks for itself; the master must have granted each name.
-names = ["shop.example.org", "www.shop.example.org"]
-# ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096
-key_type = "ecdsa-p256"
-# Reloaded once, after the last file is in place.
-services = ["nginx"]
-
-# The files that services read. kind: key, cert, chain (without the certificate), fullchain (with it), or
-# combined (key, then fullchain). as: "link" (all links switch in one rename) or "copy".
-[[line.output]]
-kind = "fullchain"
-path = "/etc/nginx/tls/shop.pem"
-
-[[line.output]]
-kind = "key"
-path = "/etc/nginx/tls/shop.key"
-as = "link"
-owner = "root"
-group = "root"
-mode = "0600"
-
-# Commands are lists: the program, then its arguments. There is no shell.
-[services.nginx]
-check = ["nginx", "-t"]
-reload = ["systemctl", "reload", "nginx"]
-# Seconds, for each command.
-timeout = 60
-# "rollback": when check or reload fails, the former generation is put back; "warn": only reported.
-on_failure = "rollback"
-"""

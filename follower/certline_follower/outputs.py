@@ -1,0 +1,183 @@
+"""The destinations of outputs: what has to change there, and changing it so that it can be finished or undone."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from certline_follower import files
+from certline_follower.faults import InstallFault, fault_of
+from certline_follower.files import Found
+from certline_follower.generation import InstalledGeneration, PlacedOutput
+from certline_follower.kept import Kept, shown
+from certline_follower.records import NOTHING, Entry, Placement
+from certline_shared.failpoints import failpoint
+
+REPLACED_FOLDER = "replaced"  # what copies displaced that the follower had not made; never removed
+
+FAILPOINTS = ("install.after_each_backup", "install.after_each_staged", "install.after_each_output")
+
+
+class Outputs:
+    """The outputs of one host, whose generations lie in `state_dir`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+
+    def changes(
+        self, wanted: Sequence[PlacedOutput], folder: str, shown_at: str, live: InstalledGeneration | None
+    ) -> tuple[Placement, ...]:
+        """What differs from `wanted`, whose files lie in `folder` now and in `shown_at` after the swap.
+
+        Both are relative to state_dir. Links that are wanted no more become plain files, so that nothing breaks that
+        still reads them. Raises InstallFault for a destination that cannot be, or must not be, replaced.
+        """
+        found = [self._change(output, folder, shown_at) for output in wanted]
+        paths = {output.path for output in wanted}
+        if live is not None:
+            retired = [output for output in live.outputs if output.path not in paths]
+            found += [self._retired(output, shown(live.number)) for output in retired]
+        return tuple(placement for placement in found if placement is not None)
+
+    def put(self, placements: Sequence[Placement]) -> None:
+        """Put all of `after` there: first all beside their places, where most can fail, then by one rename each."""
+        for placement in placements:
+            self._stage(Path(placement.path), placement.after)
+            failpoint("install.after_each_staged")
+        for placement in placements:
+            self._show(Path(placement.path), placement.after)
+            failpoint("install.after_each_output")
+
+    def put_back(self, placements: Sequence[Placement]) -> None:
+        """Put all of `before` back; for those that were not reached yet only the staged file goes."""
+        for placement in reversed(placements):
+            path = Path(placement.path)
+            if not self._is_there(path, placement.before):
+                self._stage(path, placement.before)
+                self._show(path, placement.before)
+            self._unstage(path)
+
+    # Deciding
+
+    def _change(self, output: PlacedOutput, folder: str, shown_at: str) -> Placement | None:
+        with _explained(output.path), files.folder(output.path.parent) as parent:
+            found = files.look(output.path.name, parent)
+            if output.mode == "link":
+                after = Entry("link", self._link(output))
+                in_place = found is not None and found.link == after.value
+            else:
+                after = Entry("file", f"{shown_at}/{output.source}")
+                in_place = found is not None and found == self._look(f"{folder}/{output.source}")
+        return None if in_place else Placement(str(output.path), self._before(output, found), after)
+
+    def _retired(self, output: PlacedOutput, folder: str) -> Placement | None:
+        """A link of ours that is wanted no more, turned into a file with what it showed last."""
+        source = f"{folder}/{output.source}"
+        with suppress(OSError):
+            if str(output.path.readlink()) == self._link(output) and self._look(source) is not None:
+                return Placement(str(output.path), Entry("link", self._link(output)), Entry("file", source))
+        return None
+
+    def _before(self, output: PlacedOutput, found: Found | None) -> Entry:
+        if found is None:
+            return NOTHING
+        if found.link is not None and (self._is_ours(found.link) or output.mode == "copy"):
+            return Entry("link", found.link)
+        known = self._made_by_us(output, found)
+        if known is not None:
+            return Entry("file", known)
+        if output.mode == "link":
+            what = "a link" if found.link is not None else "a file"
+            advice = 'move it away, or set as = "copy" to have it replaced'
+            raise InstallFault(f"output {output.path}: {what} that certline did not make stands there: {advice}")
+        return Entry("file", self._back_up(output.path, found))
+
+    def _made_by_us(self, output: PlacedOutput, found: Found) -> str | None:
+        """The file of a kept generation that has this content, newest first."""
+        if found.link is not None:
+            return None
+        for number in reversed(Kept(self._state_dir).numbers()):
+            source = f"{shown(number)}/{output.source}"
+            ours = self._look(source)
+            if ours is not None and ours.data == found.data:
+                return source
+        return None
+
+    def _back_up(self, path: Path, found: Found) -> str:
+        name = f"{hashlib.sha256(found.data).hexdigest()[:12]}-{path.name[-40:]}"
+        with files.folder(self._state_dir) as state:
+            files.ensure_folder(REPLACED_FOLDER, state, 0o700)
+            with files.folder(REPLACED_FOLDER, state, follow=False) as kept:
+                if files.look(name, kept) != found:
+                    files.remove(f".{name}", kept)
+                    files.write(f".{name}", kept, found.data, uid=found.uid, gid=found.gid, mode=found.mode)
+                    os.rename(f".{name}", name, src_dir_fd=kept, dst_dir_fd=kept)
+                    os.fsync(kept)
+        failpoint("install.after_each_backup")
+        return f"{REPLACED_FOLDER}/{name}"
+
+    def _is_there(self, path: Path, entry: Entry) -> bool:
+        with _explained(path), files.folder(path.parent) as parent:
+            found = files.look(path.name, parent)
+        match entry.kind:
+            case "nothing":
+                return found is None
+            case "link":
+                return found is not None and found.link == entry.value
+            case _:
+                return found is not None and found == self._look(entry.value)
+
+    def _link(self, output: PlacedOutput) -> str:
+        return f"{self._state_dir}/live/{output.source}"
+
+    def _is_ours(self, target: str) -> bool:
+        return target.startswith(f"{self._state_dir}/live/")
+
+    def _look(self, source: str) -> Found | None:
+        return files.look(str(self._state_dir / source))
+
+    # Doing
+
+    def _stage(self, path: Path, entry: Entry) -> None:
+        with _explained(path), files.folder(path.parent) as parent:
+            files.remove(_staged(path), parent)
+            if entry.kind == "link":
+                os.symlink(entry.value, _staged(path), dir_fd=parent)
+            elif entry.kind == "file":
+                self._write_like(entry.value, _staged(path), parent)
+
+    def _write_like(self, source: str, name: str, parent: int) -> None:
+        like = self._look(source)
+        if like is None or like.link is not None:
+            raise InstallFault(f"{self._state_dir / source} is missing: it was removed by hand")
+        files.write(name, parent, like.data, uid=like.uid, gid=like.gid, mode=like.mode)
+
+    def _show(self, path: Path, entry: Entry) -> None:
+        with _explained(path), files.folder(path.parent) as parent:
+            if entry.kind == "nothing":
+                files.remove(path.name, parent)
+            else:
+                os.rename(_staged(path), path.name, src_dir_fd=parent, dst_dir_fd=parent)
+            os.fsync(parent)
+
+    def _unstage(self, path: Path) -> None:
+        with _explained(path), files.folder(path.parent) as parent:
+            if files.exists(_staged(path), parent):
+                files.remove(_staged(path), parent)
+
+
+def _staged(path: Path) -> str:
+    """Beside the destination, hidden from what reads whole directories, and short for any name."""
+    return f".certline-{hashlib.sha256(path.name.encode()).hexdigest()[:12]}.new"
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EFBIG):
+            raise InstallFault(f"output {path}: no ordinary file stands there: choose another path") from None
+        raise fault_of(error, "output", path) from error

@@ -1,0 +1,108 @@
+"""What the follower writes down of an installation: `generation.json` in each generation, and the journal of a swap."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from certline_follower.generation import Generation, InstalledGeneration, LineFacts, PlacedOutput
+from certline_follower.settings import OutputMode
+from certline_shared import codec
+from certline_shared.keys import KeyType
+
+MOST_BYTES = 4_194_304
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands, or is to stand, at a destination: `nothing`, a `file` like the one at `value` (relative to
+    state_dir; content, owner, group and mode), or a `link` to `value`."""
+
+    kind: str
+    value: str = ""
+
+
+NOTHING = Entry("nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One destination that changes: what to put there, and what to put back if the swap is undone."""
+
+    path: str
+    before: Entry
+    after: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """The journal: written before anything that a service can see is touched, removed when all of it is done."""
+
+    target: int
+    former: int | None
+    is_new: bool  # the target was made for this swap, and goes when the swap is undone
+    placements: tuple[Placement, ...]
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    path: str
+    mode: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    version: int
+    key_type: str
+    serial: str
+    spki_sha256: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    digest: str
+    former: int | None
+    installed_at: str
+    outputs: tuple[_Output, ...]
+    lines: dict[str, _Line]
+    format: int
+
+
+def write_generation(generation: Generation, former: int | None, installed_at: str) -> bytes:
+    outputs = tuple(_Output(str(output.path), output.mode, output.source) for output in generation.outputs)
+    lines = {
+        name: _Line(facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names)
+        for name, facts in generation.facts.items()
+    }
+    return codec.write(_Record(generation.digest, former, installed_at, outputs, lines, FORMAT)) + b"\n"
+
+
+def read_generation(body: bytes, number: int) -> InstalledGeneration:
+    """Raises ValueError for anything that `write_generation` of this version did not write."""
+    record = codec.read(_Record, body, most_bytes=MOST_BYTES)
+    _check_format(record.format)
+    outputs = tuple(PlacedOutput(Path(o.path), cast("OutputMode", o.mode), o.source) for o in record.outputs)
+    facts = {
+        name: LineFacts(line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names)
+        for name, line in record.lines.items()
+    }
+    return InstalledGeneration(number, record.digest, record.former, record.installed_at, outputs, facts)
+
+
+def write_swap(swap: Swap) -> bytes:
+    return codec.write(swap) + b"\n"
+
+
+def read_swap(body: bytes) -> Swap:
+    """Raises ValueError for anything that `write_swap` of this version did not write."""
+    swap = codec.read(Swap, body, most_bytes=MOST_BYTES)
+    _check_format(swap.format)
+    return swap
+
+
+def _check_format(written: int) -> None:
+    if written != FORMAT:
+        raise ValueError(f"written in format {written}, by another version of the follower; this one reads {FORMAT}")
