@@ -10,6 +10,8 @@ READY := .venv/.ready
 UV := .cache/uv/bin/uv
 
 export UV_PYTHON_DOWNLOADS := never
+# The machine's own trust store, as pip uses it: uv's built-in one knows no proxy of a company or a CI.
+export UV_SYSTEM_CERTS := 1
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .PHONY: help demo test check bench e2e wheel-check static unit pebble clean
