@@ -24,6 +24,8 @@ def is_record(name: str) -> bool:
 
 def wished(challenges: Iterable[Challenge]) -> dict[str, list[str]]:
     """Record name → values, each once, in order. Raises SolverError for a token, value or record that is not plain."""
+    challenges = tuple(challenges)
+    refuse_odd_tokens(challenges)
     found: dict[str, list[str]] = {}
     for challenge in challenges:
         _check(challenge)
@@ -33,12 +35,19 @@ def wished(challenges: Iterable[Challenge]) -> dict[str, list[str]]:
     return found
 
 
+def refuse_odd_tokens(challenges: Iterable[Challenge]) -> None:
+    """Raises SolverError for a token that is not plain."""
+    for challenge in challenges:
+        if not is_plain(challenge.token):
+            raise SolverError(
+                f"the CA's token for {challenge.name} is not 20 to 128 letters, digits, - and _: it is not used",
+                FailureClass.NEEDS_PERSON,
+            )
+
+
 def _check(challenge: Challenge) -> None:
-    if not (is_plain(challenge.token) and is_plain(challenge.value)):
-        raise SolverError(
-            f"the CA's token for {challenge.name} is not 20 to 128 letters, digits, - and _: it is not used",
-            FailureClass.NEEDS_PERSON,
-        )
+    if not is_plain(challenge.value):
+        raise SolverError(f"the TXT value for {challenge.name} is no digest in base64url", FailureClass.NEEDS_PERSON)
     if not is_record(challenge.record):
         raise SolverError(
             f"the TXT record for {challenge.name} would stand at {challenge.record[:260]!r}: that is no plain DNS name",
