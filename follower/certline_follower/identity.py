@@ -89,10 +89,13 @@ def save(state_dir: Path, identity: Identity) -> None:
     write_private(path_in(state_dir), codec.write(identity))
 
 
-def with_keys(identity: Identity, *, signing_keys: tuple[bytes, ...], tls_pins: tuple[str, ...]) -> Identity:
+def with_keys(
+    identity: Identity, *, signing_keys: tuple[bytes, ...], tls_pins: tuple[str, ...], epoch: int
+) -> Identity:
     """The identity that believes what a manifest announced; nothing announced keeps what was known."""
     return replace(
         identity,
+        epoch=max(epoch, identity.epoch),
         signing_keys=signing_keys or identity.signing_keys,
         tls_pins=tls_pins or identity.tls_pins,
     )

@@ -9,7 +9,7 @@ from ssl import SSLContext
 from typing import TypeVar
 
 from certline_follower.master_faults import Refused, Unreachable, Untrusted
-from certline_follower.trust import PinMismatch
+from certline_follower.trust import PinMismatch, PinnedContext
 from certline_shared import __version__, codec, messages, signing
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
@@ -64,6 +64,7 @@ class MasterClient:
         self, origin: str, context: SSLContext, credentials: Credentials, *, clock: Clock, chance: Chance
     ) -> None:
         self._origin = origin.rstrip("/")
+        self._context = context
         self._credentials = credentials
         self._clock = clock
         self._chance = chance
@@ -84,9 +85,11 @@ class MasterClient:
         """The master's time as far as known (its last verified answer), else this machine's; aware UTC."""
         return self._clock.now() + self._ahead
 
-    def believe(self, signing_keys: tuple[bytes, ...]) -> None:
-        """From now on verify by these keys of the master (a signed manifest announced them)."""
+    def believe(self, signing_keys: tuple[bytes, ...], tls_pins: tuple[str, ...]) -> None:
+        """From now on verify by these keys of the master and its API (a signed manifest announced them)."""
         self._credentials = Credentials(self._credentials.keyid, self._credentials.key, signing_keys)
+        if isinstance(self._context, PinnedContext):
+            self._context.pins = frozenset(tls_pins)
 
     def enrol(self, body: bytes) -> bytes:
         """POST /v1/enroll; the answer's body, still to be checked by its MAC."""

@@ -42,6 +42,7 @@ class Reload:
     """Check and reload a service that is owed it."""
 
     service: str
+    generation: int  # the cause
     reason: str
 
 
@@ -119,6 +120,11 @@ def line_tag(line: LineSettings, version: VersionRef) -> str:
     """What tells one way of showing a line from another: version, key type and outputs."""
     outputs = "\n".join(sorted(map(repr, line.outputs)))
     return hashlib.sha256(f"{version.number} {version.digest} {line.key_type}\n{outputs}".encode()).hexdigest()[:16]
+
+
+def generation_tag(tags: dict[str, str]) -> str:
+    """What tells one generation from another, by the tags of its lines."""
+    return hashlib.sha256(repr(sorted(tags.items())).encode()).hexdigest()[:16]
 
 
 def _plan_line(draft: _Draft, line: LineSettings, offered: ManifestLine | None, manifest: Manifest) -> None:
@@ -234,9 +240,9 @@ def _listed(versions: dict[str, VersionRef]) -> str:
 def _reloads(draft: _Draft) -> Iterator[Step]:
     for service, debt in draft.state.debts.items():
         if debt.retry is None:
-            yield Reload(service, f"{', '.join(debt.lines)} changed")
+            yield Reload(service, debt.generation, f"{', '.join(debt.lines)} changed")
         elif debt.retry.is_due(draft.now):
-            yield Reload(service, f"try {debt.retry.attempts + 1}, after: {debt.retry.error}")
+            yield Reload(service, debt.generation, f"try {debt.retry.attempts + 1}, after: {debt.retry.error}")
         else:
             draft.dues.append(read_time(debt.retry.due))
             draft.notes.append(f"service {service}: {debt.retry.error}; tried again at {debt.retry.due}")
@@ -252,3 +258,22 @@ def _notes(settings: Settings, state: State, offered: dict[str, ManifestLine]) -
             yield f"line {line.name}: the master says: {stated.error}"
         if offered and stated is None and state.installed(line.name):
             yield f"line {line.name} is gone from the master; what is installed stays"
+
+
+def words(step: Step) -> str:
+    """A step in words, for log and listing."""
+    match step:
+        case MakeKey():
+            return f"make a {step.key_type} key for line {step.line}"
+        case Ask():
+            return f"ask for line {step.line}"
+        case Pull():
+            return f"pull line {step.line} version {step.version.number}"
+        case Install():
+            return f"install {', '.join(step.changed) or 'a generation'}"
+        case Reload():
+            return f"reload {step.service}"
+        case Report():
+            return "report"
+        case Prune():
+            return "prune"

@@ -1,0 +1,65 @@
+"""The things a turn works with, and the state in hand."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from certline_follower import identity as identities
+from certline_follower.disk import Installer
+from certline_follower.identity import Identity
+from certline_follower.master_client import MasterClient
+from certline_follower.material import Material
+from certline_follower.settings import Settings
+from certline_follower.state import HeldLine, Keeper, Retry, State, later
+from certline_shared.chance import Chance
+from certline_shared.clock import Clock
+from certline_shared.manifest import Manifest
+
+log = logging.getLogger("certline.follower")
+
+
+class StepFailed(Exception):
+    """A step that did not come about; what is owed is on record. The text is for the operator."""
+
+
+@dataclass(slots=True)
+class Host:
+    """One host's parts, all of them replaceable."""
+
+    settings: Settings
+    identity: Identity
+    client: MasterClient
+    installer: Installer
+    keeper: Keeper
+    material: Material
+    clock: Clock
+    chance: Chance
+    manifest: Manifest | None = None
+
+    @property
+    def state(self) -> State:
+        return self.keeper.state
+
+    def save(self, state: State) -> None:
+        self.keeper.save(state)
+
+    def save_line(self, name: str, line: HeldLine) -> None:
+        self.keeper.save(self.state.with_line(name, line))
+
+    def now(self) -> datetime:
+        """The master's time as far as known."""
+        return self.client.now()
+
+    def later(self, former: Retry | None, error: str) -> Retry:
+        return later(former, error, self.now(), self.chance)
+
+    def learn(self, manifest: Manifest) -> None:
+        """Follow a manifest; the keys and pins it announces are on disk before they are relied on."""
+        known = identities.with_keys(
+            self.identity, signing_keys=manifest.signing_keys, tls_pins=manifest.tls_pins, epoch=manifest.epoch
+        )
+        if known != self.identity:
+            identities.save(self.settings.state_dir, known)
+            self.identity = known
+            self.client.believe(known.signing_keys, known.tls_pins)
+        self.manifest = manifest

@@ -1,0 +1,81 @@
+"""The private keys of this host's lines, and pulled versions until they are installed, on disk."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from certline_follower.private_files import private_folder, sync_folder, write_private
+from certline_follower.state import VersionRef
+from certline_shared import keys
+from certline_shared.keys import KeyType, PrivateKey
+
+
+class Material:
+    """`state_dir/keys/LINE/KEYTYPE.pem` and `state_dir/versions/LINE/N-DIGEST/KEYTYPE/chain.pem`.
+
+    Line names and file names were checked where they came from (settings, manifest). Methods raise OSError, and
+    ValueError for a key file that is damaged.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._keys = state_dir / "keys"
+        self._versions = state_dir / "versions"
+
+    def make_key(self, line: str, key_type: str) -> str:
+        """The SPKI pin of the line's key, made now unless it is there; a key on disk is never replaced."""
+        path = self._key_path(line, key_type)
+        if not path.exists():
+            private_folder(self._keys)
+            private_folder(path.parent)
+            write_private(path, keys.to_pem(keys.generate(KeyType(key_type))))
+            sync_folder(self._keys)
+        return keys.spki_sha256(self.key(line, key_type))
+
+    def key(self, line: str, key_type: str) -> PrivateKey:
+        return keys.from_pem(self.key_pem(line, key_type))
+
+    def key_pem(self, line: str, key_type: str) -> bytes:
+        return self._key_path(line, key_type).read_bytes()
+
+    def key_types(self, line: str) -> set[str]:
+        """The kinds of key that are on disk for the line."""
+        return {path.stem for path in (self._keys / line).glob("*.pem") if path.stem in set(KeyType)}
+
+    def keep_version(self, line: str, version: VersionRef, files: Mapping[str, str]) -> None:
+        """Write the version's files, all or none."""
+        folder = self._folder(line, version)
+        private_folder(self._versions)
+        private_folder(folder.parent)
+        beside = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        private_folder(beside)
+        for name, text in files.items():
+            private_folder((beside / name).parent)
+            write_private(beside / name, text.encode())
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+        sync_folder(folder.parent)
+
+    def has_version(self, line: str, version: VersionRef) -> bool:
+        return self._folder(line, version).is_dir()
+
+    def chain(self, line: str, version: VersionRef, key_type: str) -> str:
+        return (self._folder(line, version) / key_type / "chain.pem").read_text("ascii")
+
+    def prune(self, needed: Mapping[str, VersionRef]) -> None:
+        """Remove pulled versions but the needed ones; never a key."""
+        keep = {self._folder(line, version) for line, version in needed.items()}
+        for folder in self._cached():
+            if folder not in keep:
+                shutil.rmtree(folder)
+
+    def _cached(self) -> Iterator[Path]:
+        if self._versions.is_dir():
+            yield from self._versions.glob("*/*/")
+            yield from self._versions.glob("*/.*.new/")
+
+    def _key_path(self, line: str, key_type: str) -> Path:
+        return self._keys / line / f"{key_type}.pem"
+
+    def _folder(self, line: str, version: VersionRef) -> Path:
+        return self._versions / line / f"{version.number}-{version.digest}"

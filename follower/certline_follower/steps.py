@@ -1,0 +1,132 @@
+"""One function per kind of step that deals with the master or the cache; each may be repeated after a kill."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from certline_follower import planning, reports, wishes
+from certline_follower.host import Host, StepFailed
+from certline_follower.master_client import AGENT
+from certline_follower.master_faults import MasterFault, Refused, Unreachable
+from certline_follower.state import Asked, HeldBack, Refusal, Retry, later
+from certline_shared import certificates, keys
+from certline_shared.failpoints import failpoint
+from certline_shared.messages import BadMessage, LineWish, Report, VersionContent, read_time, time_text
+
+FAILPOINTS = (
+    "key.written",
+    "line.asked",
+    "version.pulled",
+    "report.sending",
+    "report.sent",
+)
+FIRST_WAIT = timedelta(seconds=60)  # the master merges changes within it
+
+
+def make_key(host: Host, step: wishes.MakeKey) -> None:
+    """The key is on disk before the state says so; one that a kill left there is taken."""
+    try:
+        pin = host.material.make_key(step.line, step.key_type)
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"line {step.line}: its {step.key_type} key cannot be made or read: {error}") from None
+    failpoint("key.written")
+    held = host.state.line(step.line)
+    host.save_line(step.line, replace(held, keys={**held.keys, step.key_type: pin}))
+
+
+def ask(host: Host, step: wishes.Ask) -> None:
+    """Put the wish; the same wish may be put again. Raises Unreachable."""
+    held = host.state.line(step.line)
+    try:
+        csrs = {kind: keys.make_csr(host.material.key(step.line, kind), step.names) for kind in step.key_types}
+        host.client.put_line(step.line, LineWish(step.wished, csrs))
+    except Refused as refused:
+        host.save_line(step.line, replace(held, refusal=_refusal(host, step, refused)))
+        raise StepFailed(f"line {step.line} is refused: {_why(refused)}") from None
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"line {step.line}: its key cannot be used: {error}") from None
+    failpoint("line.asked")
+    sent = {kind: held.keys[kind] for kind in step.key_types}
+    again = held.asked.retry if held.asked and held.asked.keys == sent and held.asked.names == step.names else None
+    retry = later(again, "", host.now(), host.chance, first=FIRST_WAIT, longest=wishes.LONGEST_WAIT)
+    host.save_line(step.line, replace(held, asked=Asked(step.names, sent, retry), refusal=None))
+
+
+def _why(refused: Refused) -> str:
+    names = refused.problem.names
+    return f"no grant for {', '.join(names)}" if refused.kind == "not-granted" and names else str(refused)
+
+
+def _refusal(host: Host, step: wishes.Ask, refused: Refused) -> Refusal:
+    former = host.state.line(step.line).refusal
+    retry = Retry((former.retry.attempts if former else 0) + 1, time_text(_again_at(host, refused)), _why(refused))
+    return Refusal(step.names, refused.problem.names, step.grants, retry)
+
+
+def _again_at(host: Host, refused: Refused) -> datetime:
+    """The time that the master names, within the hour; else in an hour."""
+    latest = host.now() + wishes.LONGEST_WAIT
+    if refused.retry_after is not None:
+        return min(host.now() + timedelta(seconds=refused.retry_after), latest)
+    try:
+        named = read_time(refused.problem.retry_at or "")
+    except BadMessage:
+        return latest
+    return max(host.now() + timedelta(seconds=10), min(named, latest))
+
+
+def pull(host: Host, step: planning.Pull) -> None:
+    """Fetch, check against the manifest and keep a version; one that does not fit is held back. Raises Unreachable."""
+    held = host.state.line(step.line)
+    try:
+        content = host.client.version(step.line, step.version.number)
+        _check_content(step, content)
+        host.material.keep_version(step.line, step.version, content.files)
+    except Unreachable:
+        raise
+    except (MasterFault, OSError, ValueError) as error:
+        former = held.held_back.retry if held.held_back and held.held_back.version.same(step.version) else None
+        held_back = HeldBack(step.version, host.later(former, str(error)))
+        host.save_line(step.line, replace(held, held_back=held_back))
+        raise StepFailed(f"line {step.line}: version {step.version.number} is not taken: {error}") from None
+    failpoint("version.pulled")
+    host.save_line(step.line, replace(held, pulled=step.version, held_back=None))
+
+
+def _check_content(step: planning.Pull, content: VersionContent) -> None:
+    """All files of one manifest, and nothing else (TUF's mix and match). Raises ValueError."""
+    listed = {file.name: file for file in step.files}
+    if content.version != step.version.number or set(content.files) != set(listed):
+        raise ValueError("what came is not what the manifest lists")
+    for name, text in content.files.items():
+        data = text.encode()
+        if len(data) != listed[name].length or sha256(data).hexdigest() != listed[name].sha256:
+            raise ValueError(f"{name} is not the file that the manifest lists (its hash differs)")
+    chain = content.files.get(f"{step.key_type}/chain.pem")
+    if chain is None:
+        raise ValueError(f"it has no {step.key_type}/chain.pem")
+    if certificates.read_chain(chain).spki_sha256 != step.spki_sha256:
+        raise ValueError("its certificate is for another key than the manifest says")
+
+
+def report(host: Host, step: reports.Report) -> None:
+    """Tell the master. Raises Unreachable."""
+    failpoint("report.sending")
+    try:
+        host.client.report(Report(AGENT, host.state.serial, step.deployments))
+    except Refused as refused:
+        raise StepFailed(f"the master refuses the report: {refused}") from None
+    failpoint("report.sent")
+    state = host.state
+    for one in step.deployments:
+        state = state.with_line(one.line, replace(state.line(one.line), reported=one))
+    host.save(state)
+
+
+def prune(host: Host, _step: planning.Prune) -> None:
+    """Remove what nothing needs."""
+    state = host.state
+    host.installer.prune()
+    needed = {name: line.pulled for name, line in state.lines.items() if line.pulled}
+    host.material.prune({name: ref for name, ref in needed.items() if not ref.same(state.installed(name))})
+    host.save(replace(state, prune=False))

@@ -1,0 +1,199 @@
+"""One turn of the follower: recover, ask the master, plan, do the steps, tell what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from certline_follower import enrolment, installing, planning, reports, steps, wishes
+from certline_follower.faults import InstallFault
+from certline_follower.host import Host, StepFailed, log
+from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
+from certline_follower.planning import Plan
+from certline_follower.state import State, settled
+from certline_shared import manifest as manifests
+from certline_shared.manifest import BadManifest, Manifest
+
+FAILPOINTS = (*enrolment.FAILPOINTS, *steps.FAILPOINTS, *installing.FAILPOINTS)
+MOST_ROUNDS = 100  # a turn ends by itself; this stops one that would not
+
+_DO: dict[type, Callable[[Host, Any], None]] = {
+    wishes.MakeKey: steps.make_key,
+    wishes.Ask: steps.ask,
+    planning.Pull: steps.pull,
+    planning.Install: installing.install,
+    planning.Reload: installing.reload,
+    reports.Report: steps.report,
+    planning.Prune: steps.prune,
+}
+_CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, planning.Install, planning.Reload)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a turn."""
+
+    done: list[planning.Step] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    held_back: bool = False  # something is owed and not due yet
+    next_look: datetime | None = None
+    away: MasterFault | None = None  # why the master's word could not be had
+
+    @property
+    def changed(self) -> bool:
+        return any(isinstance(step, _CHANGES) for step in self.done)
+
+
+def recover(host: Host) -> list[str]:
+    """Read the state, finish or undo what a kill left, and rebuild what was lost; notes for the operator.
+
+    To be called at each start. Raises StateError for a state of a newer version, InstallFault.
+    """
+    note = host.keeper.load()
+    notes = [note] if note else []
+    host.installer.recover()
+    live = host.installer.live()
+    state = settled(host.state, live.number if live else None, live.lines if live else {})
+    host.save(_checked(host, state, notes))
+    host.manifest = _kept_manifest(host)
+    return notes
+
+
+def _checked(host: Host, state: State, notes: list[str]) -> State:
+    """The state without keys and pulled files that are gone from disk, and with keys that it did not know."""
+    for line in host.settings.lines:
+        held = state.line(line.name)
+        known = dict(held.keys)
+        on_disk = host.material.key_types(line.name)
+        for kind in on_disk - set(known):
+            try:
+                known[kind] = host.material.make_key(line.name, kind)
+            except (OSError, ValueError) as error:
+                notes.append(f"line {line.name}: its {kind} key cannot be read: {error}")
+        known = {kind: pin for kind, pin in known.items() if kind in on_disk}
+        pulled = held.pulled
+        if pulled and not pulled.same(state.installed(line.name)) and not host.material.has_version(line.name, pulled):
+            pulled = None
+        if known != held.keys or pulled != held.pulled:
+            state = state.with_line(line.name, replace(held, keys=known, pulled=pulled))
+    return state
+
+
+def _kept_manifest(host: Host) -> Manifest | None:
+    """The manifest last followed, for while the master is away; expiry is the master's to say, so it is not asked."""
+    if not host.state.manifest:
+        return None
+    try:
+        return _open(host, manifests.from_wire(host.state.manifest), now=None)
+    except BadManifest:
+        return None  # asked for anew
+
+
+def turn(host: Host, wait: int = 0) -> Outcome:
+    """One turn; the master may hold its answer up to `wait` seconds. Raises StateError."""
+    outcome = Outcome()
+    try:
+        _ask_master(host, wait)
+    except MasterFault as fault:
+        outcome.away = fault
+    work(host, outcome)
+    return outcome
+
+
+def _ask_master(host: Host, wait: int) -> None:
+    """Learn the manifest, if it changed. Raises MasterFault."""
+    answer = host.client.manifest(host.state.etag if host.manifest else None, wait)
+    if answer.signed is None:
+        return
+    try:
+        manifest = _open(host, answer.signed, now=host.now())
+        if host.manifest and host.manifest.epoch == manifest.epoch:
+            seen = {line.name: line.version for line in host.manifest.lines if line.version is not None}
+            manifests.check_versions(manifest, seen)
+    except BadManifest as error:
+        raise Untrusted(f"the manifest is refused: {error}") from None
+    host.learn(manifest)
+    host.save(
+        replace(
+            host.state,
+            epoch=manifest.epoch,
+            serial=manifest.serial,
+            etag=answer.etag,
+            manifest=manifests.to_wire(answer.signed),
+        )
+    )
+
+
+def _open(host: Host, signed: manifests.SignedManifest, now: datetime | None) -> Manifest:
+    floor = max(host.state.epoch, host.identity.epoch)
+    return manifests.open_signed(
+        signed,
+        keys=host.identity.signing_keys,
+        follower_id=host.identity.follower_id,
+        epoch=floor,
+        serial=host.state.serial if host.state.epoch == floor else 0,
+        now=now,
+    )
+
+
+def work(host: Host, outcome: Outcome) -> None:
+    """Plan and do, stage by stage, until nothing is left that was not tried in this turn. Raises StateError."""
+    tried: set[str] = set()
+    _try(host, outcome, installing.finish_going_back)
+    for _ in range(MOST_ROUNDS):
+        plan = _plan(host, outcome)
+        steps = [step for step in plan.steps if _name(step) not in tried]
+        stage = planning.next_stage(steps)
+        if not stage:
+            break
+        for step in stage:
+            tried.add(_name(step))
+            _do(host, outcome, step)
+    _conclude(host, outcome, plan)
+
+
+def _plan(host: Host, outcome: Outcome) -> Plan:
+    return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=outcome.away is None)
+
+
+def _name(step: planning.Step) -> str:
+    """What makes a step the same step, tried once in a turn."""
+    match step:
+        case planning.Install():
+            return f"install {step.tag} {sorted(step.versions.items())}"
+        case planning.Reload():
+            return f"reload {step.service} {step.generation}"
+    return repr(step)
+
+
+def _do(host: Host, outcome: Outcome, step: planning.Step) -> None:
+    def act(host: Host) -> None:
+        _DO[type(step)](host, step)
+        outcome.done.append(step)
+        log.info("%s", planning.words(step), extra={"reason": step.reason})
+
+    _try(host, outcome, act)
+
+
+def _try(host: Host, outcome: Outcome, act: Callable[[Host], None]) -> None:
+    """A failure of one line is told and blocks no other."""
+    try:
+        act(host)
+    except Unreachable as fault:
+        outcome.away = fault
+    except (StepFailed, MasterFault, InstallFault, OSError) as fault:
+        outcome.failures.append(str(fault))
+        log.warning("%s", fault)
+
+
+def _conclude(host: Host, outcome: Outcome, plan: Plan) -> None:
+    state = host.state
+    outcome.notes = plan.notes
+    outcome.waiting = plan.waiting
+    outcome.refused = plan.refused
+    outcome.next_look = plan.next_look
+    held = any(line.held_back for line in state.lines.values())
+    outcome.held_back = bool(held or state.failed or state.debts)
