@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
-
-from fastapi import FastAPI
+from typing import Any, Protocol
 
 from certline_master import identity
 from certline_master.api.app import build_app
@@ -49,7 +47,7 @@ class Master:
     settings: Settings
     store: SqlStore
     identity: Identity
-    app: FastAPI
+    app: Any  # the ASGI application
     runner: Runner
     clock: Clock
     listeners: list[Listener] = field(default_factory=list)

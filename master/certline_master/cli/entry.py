@@ -1,16 +1,15 @@
 """The entry point of `certline`: says which extra is missing where only the follower was installed."""
 
 import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
     """Run the command line."""
-    try:
-        import acme  # noqa: F401 stands for the extra
-        import click  # noqa: F401 stands for the extra
-    except ModuleNotFoundError as missing:
+    missing = [name for name in ("acme", "click") if find_spec(name) is None]
+    if missing:
         sys.stderr.write(
-            f"certline: the master is not installed here (no module {missing.name}); "
+            f"certline: the master is not installed here (no module {missing[0]}); "
             "install it with: pip install 'certline[master]'\n"
         )
         sys.exit(2)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaError, CaRefused, CaUnreachable, LeaseLost, SolverError, Unavailable
@@ -83,6 +84,8 @@ class Driver:
             return self._account_gone(journey, refusal)
         if refusal.failure is FailureClass.RETRY_AT:
             return self._later(journey, refusal)
+        if refusal.status == HTTPStatus.NOT_FOUND:  # the CA lost the order, not we the right to one
+            return GaveUp(Failure(FailureClass.RETRY_SOON, str(refusal)))
         return GaveUp(Failure(refusal.failure, str(refusal), refusal.retry_at))
 
     def _account_gone(self, journey: Journey, refusal: CaRefused) -> Outcome:
