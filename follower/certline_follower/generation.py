@@ -8,8 +8,8 @@ from pathlib import Path
 
 from certline_follower.faults import InstallFault
 from certline_follower.settings import KEY_BEARING, OutputKind, OutputMode, Settings
-from certline_shared import certificates, codec, keys
-from certline_shared.keys import KeyType
+from certline_shared import codec
+from certline_shared.key_types import KeyType
 
 OUTPUTS_FOLDER = "_outputs"  # no line's name begins with an underscore
 
@@ -129,6 +129,8 @@ def _source(path: Path) -> str:
 
 def _facts(material: LineMaterial) -> LineFacts:
     """Raises InstallFault unless key, certificate and chain belong together."""
+    from certline_shared import certificates, keys  # late: `status` and idle turns read generations without them
+
     what = f"line {material.line!r}, version {material.version}"
     try:
         key = keys.from_pem(material.key_pem)

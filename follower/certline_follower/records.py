@@ -7,7 +7,7 @@ from typing import cast
 from certline_follower.generation import Generation, InstalledGeneration, LineFacts, PlacedOutput
 from certline_follower.settings import OutputMode
 from certline_shared import codec
-from certline_shared.keys import KeyType
+from certline_shared.key_types import KeyType
 
 MOST_BYTES = 4_194_304
 FORMAT = 1

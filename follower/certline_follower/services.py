@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,8 +106,8 @@ class _Running:
         """Whether it ended well, and in words how it ended."""
         in_time = self._wait(timeout, clock)
         if not in_time:
-            self._end_group(clock)
-            return False, f"not done after {timeout:g} s: ended with all it had started"
+            ended = "ended, with all it had started" if self._end_group(clock) else "it cannot be ended by this user"
+            return False, f"not done after {timeout:g} s: {ended}"
         code = self._process.wait()
         self._drain()
         if code < 0:
@@ -127,12 +128,17 @@ class _Running:
                 self._poll.unregister(self._output)
         return False
 
-    def _end_group(self, clock: Clock) -> None:
-        os.killpg(self._process.pid, signal.SIGTERM)
+    def _end_group(self, clock: Clock) -> bool:
+        """False when it goes on: a command that became another user may not be ours to end."""
+        with suppress(PermissionError):
+            os.killpg(self._process.pid, signal.SIGTERM)
         self._wait(GRACE_SECONDS, clock)
-        os.killpg(self._process.pid, signal.SIGKILL)  # also when the process has ended: its children may not have
-        if self._wait(GRACE_SECONDS, clock):
+        with suppress(PermissionError):  # also when the process has ended: its children may not have
+            os.killpg(self._process.pid, signal.SIGKILL)
+        ended = self._wait(GRACE_SECONDS, clock)
+        if ended:
             self._process.wait()
+        return ended
 
     def _drain(self) -> None:
         """What was written before the end."""

@@ -1,7 +1,6 @@
 """The follower's own file: what this host wants, where it goes, and which local services use it."""
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from certline_follower.example_settings import EXAMPLE
 from certline_follower.faults import SettingsError
 from certline_follower.toml_reading import Table
 from certline_shared import names as dns
-from certline_shared.keys import KeyType
+from certline_shared.key_types import KeyType
 
 __all__ = ["LineSettings", "Output", "OutputMode", "Service", "Settings", "SettingsError", "example", "find", "load"]
 
@@ -166,7 +165,8 @@ def _service(services: Table, name: str) -> Service:
 
 def _command(table: Table, field: str) -> tuple[str, ...] | None:
     """An argument vector; a string is refused, because there is no shell to split it."""
-    words = table.texts(field, _as_vector(table, field))
+    given = table.raw(field)
+    words = table.texts(field, _as_vector(given) if isinstance(given, str) else '["PROGRAM", "ARGUMENT"]')
     if words is not None and (not words or not words[0] or any("\0" in word for word in words)):
         raise table.fault(
             field, "is empty or has a NUL character: write the program and its arguments, or leave it out"
@@ -174,9 +174,11 @@ def _command(table: Table, field: str) -> tuple[str, ...] | None:
     return words
 
 
-def _as_vector(table: Table, field: str) -> str:
+def _as_vector(command: str) -> str:
+    import shlex  # late: only for a mistake
+
     try:
-        words = shlex.split(str(table.raw(field)))
+        words = shlex.split(command)
     except ValueError:
         words = ["PROGRAM", "ARGUMENT"]
     return "[" + ", ".join(f'"{word}"' for word in words) + "] (program and arguments apart: no shell is used)"

@@ -4,7 +4,6 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from certline_follower.faults import SettingsError
@@ -45,6 +44,8 @@ class Table:
         """Raises SettingsError when the table has another key than these."""
         for name in self._values:
             if name not in known:
+                from difflib import get_close_matches  # late: only for a mistake
+
                 near = get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
                 raise self.fault(name, f"unknown key; {hint}")

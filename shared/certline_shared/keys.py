@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 
 from certline_shared import names as dns
+from certline_shared.key_types import KeyType as KeyType  # noqa: PLC0414 part of this module's contract
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -19,16 +19,6 @@ MOST_CSR_BYTES = 16_384
 MOST_NAMES = 100
 
 _CSR_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-
-
-class KeyType(StrEnum):
-    """The kinds of key a certificate may have."""
-
-    ECDSA_P256 = "ecdsa-p256"
-    ECDSA_P384 = "ecdsa-p384"
-    RSA_2048 = "rsa-2048"
-    RSA_3072 = "rsa-3072"
-    RSA_4096 = "rsa-4096"
 
 
 class BadRequest(ValueError):
