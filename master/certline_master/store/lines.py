@@ -1,0 +1,134 @@
+"""Lines: the wish, the requests for it, and when to look at it again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from certline_master.domain.access import Caller, Role
+from certline_master.domain.errors import Forbidden, NotFound
+from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner
+from certline_master.store import ending
+from certline_master.store.scope import may_touch, own, sees_all
+from certline_master.store.session import Session, Upsert, number, param, several
+from certline_master.store.snapshots import CSR, LINE, snapshots
+from certline_master.store.tables import line_csrs, lines
+
+_FIND = select(*LINE.columns)
+_PAGE = _FIND.where(lines.c.name > param("after")).order_by(lines.c.name).limit(number("most"))
+_OWN_PAGE = _PAGE.where(lines.c.follower_id == param("own"))
+_BY_NAME = _FIND.where(lines.c.name == param("wanted"))
+_BY_ID = _FIND.where(lines.c.id == param("wanted"))
+_SAVE = Upsert(lines, ("id",), [name for name in LINE.names if name != "id"])
+_DELETE = delete(lines).where(lines.c.id == param("wanted"))
+_SET_NEXT_LOOK = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
+_DUE = (
+    select(lines.c.id)
+    .where(lines.c.next_look <= param("now", lines.c.next_look))
+    .order_by(lines.c.next_look)
+    .limit(number("most"))
+)
+_OWN_AMONG = select(lines.c.id).where(lines.c.id.in_(several("wanted")), lines.c.follower_id == param("own"))
+_CSRS = select(*CSR.columns).where(line_csrs.c.line_id == param("wanted")).order_by(line_csrs.c.key_type)
+_PUT_CSR = Upsert(line_csrs, ("line_id", "key_type"), ("csr", "spki_sha256", "names"))
+
+
+class Lines:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def all(self, caller: Caller, *, after: str | None = None, limit: int = 1000) -> list[Line]:
+        statement, wanted = (_PAGE, {}) if sees_all(caller) else (_OWN_PAGE, own(caller))
+        return [
+            LINE.read(row) for row in self._session.rows(statement, {"after": after or "", "most": limit, **wanted})
+        ]
+
+    def get(self, caller: Caller, name: str) -> Line:
+        return self._one(caller, _BY_NAME, name)
+
+    def by_id(self, caller: Caller, line_id: str) -> Line:
+        return self._one(caller, _BY_ID, line_id)
+
+    def save(self, caller: Caller, line: Line) -> None:
+        """Raises Conflict when the name is another's or the follower or issuer is missing, and Forbidden for a
+        follower that would change what the operator keeps."""
+        if sees_all(caller):
+            caller.require(Role.OPERATOR)
+        else:
+            self._check_own(caller, line)
+        with self._session.all_or_nothing(f"there is another line {line.name!r}, or its follower or issuer is gone"):
+            self._session.run(_SAVE.on(self._session), LINE.write(line))
+
+    def delete(self, caller: Caller, name: str) -> None:
+        """Forbidden for a follower where the operator keeps the line."""
+        line = self.get(caller, name)
+        if sees_all(caller):
+            caller.require(Role.OPERATOR)
+        elif line.owner is not Owner.FOLLOWER:
+            raise _not_yours(line)
+        ending.fail_orders_of_line(self._session, line.id, "the line was deleted")
+        self._session.run(_DELETE, {"wanted": line.id})
+
+    def csrs(self, caller: Caller, line_id: str) -> list[LineCsr]:
+        if not self._sees(caller, line_id):
+            return []
+        return [CSR.read(row) for row in self._session.rows(_CSRS, {"wanted": line_id})]
+
+    def put_csr(self, caller: Caller, line_id: str, csr: LineCsr) -> None:
+        """In place of the former one of that key type."""
+        self._writable(caller, line_id)
+        self._session.run(_PUT_CSR.on(self._session), CSR.write(csr) | {"line_id": line_id})
+
+    def due(self, caller: Caller, now: datetime, limit: int) -> list[str]:
+        if not sees_all(caller):
+            return []
+        return [row.id for row in self._session.rows(_DUE, {"now": now, "most": limit})]
+
+    def snapshot(self, caller: Caller, line_id: str) -> LineSnapshot:
+        found = self.snapshots(caller, [line_id])
+        if not found:
+            raise NotFound("line", line_id)
+        return found[0]
+
+    def snapshots(self, caller: Caller, line_ids: Sequence[str]) -> list[LineSnapshot]:
+        """In the order asked for; those that are missing are left out."""
+        if not sees_all(caller):
+            found = self._session.rows(_OWN_AMONG, {"wanted": list(line_ids), **own(caller)})
+            mine = {row.id for row in found}
+            line_ids = [line_id for line_id in line_ids if line_id in mine]
+        return snapshots(self._session, line_ids) if line_ids else []
+
+    def set_next_look(self, caller: Caller, line_id: str, when: datetime | None) -> None:
+        self._writable(caller, line_id)
+        self._session.run(_SET_NEXT_LOOK, {"wanted": line_id, "moment": when})
+
+    def _one(self, caller: Caller, statement: Any, wanted: str) -> Line:
+        row = self._session.row(statement, {"wanted": wanted})
+        if row is None or not may_touch(caller, row.follower_id):
+            raise NotFound("line", wanted)
+        return LINE.read(row)
+
+    def _sees(self, caller: Caller, line_id: str) -> bool:
+        row = self._session.row(_BY_ID, {"wanted": line_id})
+        return row is not None and may_touch(caller, row.follower_id)
+
+    def _writable(self, caller: Caller, line_id: str) -> None:
+        """A follower sends its request for the operator's lines too, so the owner does not matter here."""
+        if sees_all(caller):
+            caller.require(Role.OPERATOR)
+        if not self._sees(caller, line_id):
+            raise NotFound("line", line_id)
+
+    def _check_own(self, caller: Caller, line: Line) -> None:
+        former = self._session.row(_BY_ID, {"wanted": line.id})
+        if not may_touch(caller, line.follower_id) or (former and not may_touch(caller, former.follower_id)):
+            raise NotFound("line", line.name)
+        if line.owner is not Owner.FOLLOWER or (former and former.owner is not Owner.FOLLOWER):
+            raise _not_yours(line)
+
+
+def _not_yours(line: Line) -> Forbidden:
+    return Forbidden(
+        f"the line {line.name!r} is kept by the operator; a follower changes only what it asked for itself"
+    )

@@ -1,0 +1,29 @@
+"""All repositories, bound to one transaction."""
+
+from certline_master.store.events import Events
+from certline_master.store.followers import Followers
+from certline_master.store.instance import Instance
+from certline_master.store.issuers import Issuers
+from certline_master.store.lines import Lines
+from certline_master.store.orders import Orders
+from certline_master.store.secrets import Secrets
+from certline_master.store.session import Session
+from certline_master.store.tokens import Tokens
+from certline_master.store.versions import Versions
+from certline_master.store.zones import HttpNames, Zones
+
+
+class SqlRecords:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.issuers = Issuers(session)
+        self.zones = Zones(session)
+        self.http = HttpNames(session)
+        self.followers = Followers(session)
+        self.lines = Lines(session)
+        self.versions = Versions(session)
+        self.orders = Orders(session)
+        self.tokens = Tokens(session)
+        self.events = Events(session)
+        self.secrets = Secrets(session)
+        self.instance = Instance(session)

@@ -1,0 +1,115 @@
+"""All that the planner needs of many lines, in a fixed number of queries."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.model import Follower, Issuer, Line, LineCsr, LineSnapshot, Version, VersionState
+from certline_master.store.followers import FOLLOWER, grants_of
+from certline_master.store.issuers import Issuers
+from certline_master.store.order_rows import names_sha256
+from certline_master.store.session import Session, Shape, several
+from certline_master.store.tables import LIVE_ORDER, certificates, followers, line_csrs, lines, orders, versions
+from certline_master.store.versions import VERSION, with_certificates
+
+LINE = Shape(Line, lines)
+CSR = Shape(LineCsr, line_csrs)
+_MOST_FAILED = 10  # the back-off ladder is shorter than that
+
+_LINES = select(*LINE.columns, *FOLLOWER.columns).join(followers).where(lines.c.id.in_(several("wanted")))
+_CSRS = select(*CSR.columns, line_csrs.c.line_id).where(line_csrs.c.line_id.in_(several("wanted")))
+
+_SUCCEEDED = versions.c.state.in_([VersionState.LIVE, VersionState.RETIRED, VersionState.REVOKED])
+_RANKED = (
+    select(
+        versions,
+        func.max(versions.c.number).over(partition_by=versions.c.line_id).label("newest"),
+        func.max(versions.c.number).filter(_SUCCEEDED).over(partition_by=versions.c.line_id).label("succeeded"),
+        func.row_number()
+        .over(partition_by=[versions.c.line_id, versions.c.state], order_by=versions.c.number.desc())
+        .label("place"),
+    )
+    .where(versions.c.line_id.in_(several("wanted")))
+    .subquery()
+)
+_VERSIONS = (
+    select(*[_RANKED.c[name] for name in VERSION.names])
+    .where(
+        or_(
+            _RANKED.c.state.in_([VersionState.ORDERED, VersionState.STAGED, VersionState.LIVE]),
+            # Whatever became of it: the next version's number follows from the newest one's.
+            _RANKED.c.number == _RANKED.c.newest,
+            and_(
+                _RANKED.c.state == VersionState.FAILED,
+                _RANKED.c.number > func.coalesce(_RANKED.c.succeeded, 0),
+                _RANKED.c.place <= _MOST_FAILED,
+            ),
+        )
+    )
+    .order_by(_RANKED.c.number.desc())
+)
+_UNDER_WAY = (
+    select(orders.c.issuer_id, orders.c.names_sha256, orders.c.profile, versions.c.line_id)
+    .join(certificates, certificates.c.id == orders.c.certificate_id)
+    .join(versions, versions.c.id == certificates.c.version_id)
+    .where(LIVE_ORDER, orders.c.names_sha256.in_(several("hashes")))
+)
+
+
+def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
+    """In the order asked for, without those that are missing."""
+    wanted = {"wanted": list(line_ids)}
+    found = {row[0]: row for row in session.rows(_LINES, wanted)}
+    if not found:
+        return []
+    split = len(LINE.names)
+    wishes = {line_id: LINE.read(row[:split]) for line_id, row in found.items()}
+    granted = grants_of(session, [line.follower_id for line in wishes.values()])
+    issuers = {issuer.id: issuer for issuer in Issuers(session).all(SYSTEM)}
+    csrs, history = _csrs(session, wanted), _versions(session, wanted)
+    under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
+
+    def one(line: Line) -> LineSnapshot:
+        follower: Follower = FOLLOWER.read(found[line.id][split:], grants=tuple(granted[line.follower_id]))
+        issuer = _issuer_of(line, issuers)
+        busy = _is_busy(line, issuer, under_way)
+        return LineSnapshot(line, issuer, tuple(csrs[line.id]), tuple(history[line.id]), follower, busy)
+
+    return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
+
+
+def _issuer_of(line: Line, issuers: dict[str, Issuer]) -> Issuer | None:
+    if line.issuer_id is not None:
+        return issuers.get(line.issuer_id)
+    return next((issuer for issuer in issuers.values() if issuer.is_default), None)
+
+
+def _csrs(session: Session, wanted: dict[str, Any]) -> dict[str, list[LineCsr]]:
+    found: dict[str, list[LineCsr]] = defaultdict(list)
+    for row in session.rows(_CSRS, wanted):
+        found[row.line_id].append(CSR.read(row))
+    return found
+
+
+def _versions(session: Session, wanted: dict[str, Any]) -> dict[str, list[Version]]:
+    found: dict[str, list[Version]] = defaultdict(list)
+    for version in with_certificates(session, session.rows(_VERSIONS, wanted)):
+        found[version.line_id].append(version)
+    return found
+
+
+def _is_busy(line: Line, issuer: Issuer | None, under_way: Sequence[Any]) -> bool:
+    """Where no profile is wished, which one it will be is the planner's to say: then any profile counts."""
+    if issuer is None:
+        return False
+    sha256, profile = names_sha256(line.names), line.profile or issuer.profile
+    return any(
+        row.issuer_id == issuer.id
+        and row.names_sha256 == sha256
+        and row.line_id != line.id
+        and profile in (None, row.profile)
+        for row in under_way
+    )
