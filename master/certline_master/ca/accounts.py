@@ -18,7 +18,7 @@ from certline_shared import backoff
 from certline_shared.chance import Chance
 
 LEAST_TRIES = 20  # of a request whose nonces the CA does not like, however long they take
-_FIRST_PAUSE, _MOST_PAUSE = timedelta(milliseconds=10), timedelta(milliseconds=500)
+_FIRST_PAUSE, _MOST_PAUSE = timedelta(milliseconds=5), timedelta(milliseconds=100)
 
 
 class Account:

@@ -53,8 +53,10 @@ def failure_of(answer: Answer, now: datetime) -> CaError:
     if problem is None:
         return _without_problem(answer, at, now)
     kind = type_of(problem)
-    if kind == "serverInternal" or (answer.status >= 500 and kind != "rateLimited"):
+    if kind == "serverInternal":
         return ServerInternal(f"the CA failed itself ({answer.status}): {_detail(problem)}", at)
+    if answer.status >= 500 and kind != "rateLimited":
+        return CaUnreachable(f"the CA cannot answer now ({answer.status}): {_detail(problem)}", at)
     return _refused(problem, answer.status, at, now, location=answer.header("location"))
 
 

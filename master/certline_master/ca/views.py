@@ -141,9 +141,12 @@ def _dns_name(found: Mapping[str, Any]) -> str:
     if identifier.get("type") != "dns" or not isinstance(value, str):
         raise CaUnreachable("the CA shows an authorization that is for no DNS name")
     try:
-        return names.normalise(value)
+        name = names.normalise(value)
     except names.BadName as error:
         raise CaUnreachable(f"the CA shows an authorization for {error}") from None
+    if names.is_wildcard(name):  # RFC 8555 section 7.1.4: that is told by a member of its own
+        raise CaUnreachable(f"the CA shows an authorization for {name}, not for the name below the wildcard")
+    return name
 
 
 def _object(found: Mapping[str, Any], member: str) -> Mapping[str, Any]:
