@@ -1,0 +1,46 @@
+"""The application: the gate, the routes, and problem documents for every error."""
+
+from fastapi import Depends, FastAPI
+
+from certline_master.api import (
+    fleet_follower_routes,
+    fleet_routes,
+    follower_routes,
+    line_routes,
+    object_routes,
+    openapi,
+    problems,
+    status_routes,
+)
+from certline_master.api.enrolment import Enrolment
+from certline_master.api.gate import Gate
+from certline_master.api.long_polls import LongPolls
+from certline_master.api.permissions import check_table, permitted
+from certline_master.api.services import Services
+
+_DESCRIPTION = "The master of a fleet of TLS certificates: what followers, people and scripts may ask of it."
+
+
+def build_app(services: Services) -> FastAPI:
+    """The ASGI application. `app.state.long_polls.close()` ends the open long-polls when the master stops."""
+    app = FastAPI(
+        title="certline",
+        description=_DESCRIPTION,
+        version=services.version,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(permitted)],
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.services = services
+    app.state.enrolment = Enrolment(services)
+    app.state.long_polls = LongPolls(services.bell, services.long_polls)
+    for routes in (follower_routes, fleet_routes, object_routes, line_routes, fleet_follower_routes, status_routes):
+        app.include_router(routes.router)
+    problems.install(app)
+    app.add_middleware(Gate, services=services)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    check_table(app)
+    return app

@@ -1,0 +1,89 @@
+"""What people and scripts send: read strictly, and told with its JSON schema."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, with_config
+
+from certline_master.api.context import Raw
+from certline_master.domain.fleet import (
+    DesiredFleet,
+    DesiredFollower,
+    DesiredHttp,
+    DesiredIssuer,
+    DesiredLine,
+    DesiredZone,
+)
+from certline_shared import codec
+
+T = TypeVar("T")
+
+_STRICT = ConfigDict(extra="forbid", strict=True)  # unknown members are faults, "yes" is no boolean
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class PlanBody:
+    desired: DesiredFleet
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class ApplyBody:
+    desired: DesiredFleet
+    hash: str  # of the plan that was shown
+    force: bool = False  # delete more than the guard allows
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class TokenBody:
+    ttl_seconds: int = 1800
+    replace: bool = False  # for a rebuilt host: its former keys end when the token is used
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class IssueBody:
+    force: bool = False  # issue again whatever the age
+
+
+BODIES: tuple[type, ...] = (
+    PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine, DesiredFollower,
+)  # fmt: skip
+for _kind in (DesiredFleet, *BODIES[4:]):  # the domain's own words, as strict as the rest
+    with_config(_STRICT)(_kind)
+
+_READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in BODIES}
+
+
+def body_of(kind: type[T]) -> Callable[[Raw], Awaitable[T]]:
+    """A dependency that reads the body as this kind; an empty body is read as `{}`.
+
+    It raises BadMessage (not JSON, a member twice, nested too deep) or pydantic's ValidationError.
+    """
+
+    async def read(incoming: Raw) -> T:
+        raw = incoming.body or b"{}"
+        codec.parse(raw, most_bytes=len(raw))  # the size was the gate's concern
+        body: T = _READERS[kind].validate_json(raw)
+        return body
+
+    return read
+
+
+def component_schemas() -> dict[str, Any]:
+    """JSON schemas of all bodies, for `#/components/schemas` of the OpenAPI document."""
+    found: dict[str, Any] = {}
+    for kind, reader in _READERS.items():
+        schema = reader.json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {})
+        found[kind.__name__] = schema
+    return found
+
+
+def fleet_schema() -> dict[str, Any]:
+    """The published JSON schema of the fleet file."""
+    schema = TypeAdapter(DesiredFleet).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "certline fleet file"} | schema

@@ -1,0 +1,153 @@
+"""Who is asking: a verified signature or an admin token becomes a Caller; everything else a refusal with one reason."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from certline_master.api import admin_tokens
+from certline_master.api.incoming import Incoming
+from certline_master.api.problems import Refused
+from certline_master.api.server_nonce import ServerNonces
+from certline_master.api.services import Services
+from certline_master.api.throttle import Throttle
+from certline_master.domain.access import SYSTEM, Caller, Role
+from certline_master.domain.errors import NotFound
+from certline_master.domain.model import Follower, FollowerState
+from certline_master.domain.ports import Records
+from certline_shared.messages import time_text
+from certline_shared.signing import BadSignature, RequestParts, SignatureClaims, read_request_claims, verify_request
+
+FRESH = timedelta(seconds=60)
+SEEN_EVERY = timedelta(minutes=1)
+NONCE_HEADER = "Certline-Nonce"
+
+_NOT_SIGNED = "the request is not signed as this master expects"  # the same for every reason, on purpose
+_NO_TOKEN = "send the header Authorization: Bearer with a valid admin token"  # noqa: S105 advice, not a password
+_READS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A request whose key is on record; nothing else of it is believed yet."""
+
+    follower: Follower
+    claims: SignatureClaims
+    parts: RequestParts
+
+
+class Callers:
+    """Verifies requests. Thread-safe; reads the state of the caller from the store every time."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._nonces = ServerNonces(services.identity.private, services.chance)
+        self._audit = Throttle(services.clock, seconds=60)
+
+    def admin(self, incoming: Incoming) -> Caller:
+        """The caller of an admin token. Raises Refused."""
+        scheme, _, text = incoming.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Refused("unauthorized", _NO_TOKEN, headers={"WWW-Authenticate": "Bearer"})
+        prefix = admin_tokens.prefix_of(text)
+        with self._services.store.read() as records:
+            candidates = records.tokens.by_prefix(SYSTEM, prefix) if prefix else []
+        given = admin_tokens.fingerprint(text)
+        token = next((token for token, sha256 in candidates if hmac.compare_digest(sha256, given)), None)
+        if token is None:
+            raise self._refuse_admin("unknown token", incoming)
+        if token.expires is not None and token.expires <= self._services.clock.now():
+            raise self._refuse_admin("expired token", incoming)
+        return Caller(Role(token.role), token.name)
+
+    def identify(self, incoming: Incoming) -> Known:
+        """Whose key is said to have signed it. Raises Refused."""
+        try:
+            claims = read_request_claims(incoming.headers)
+            parts = incoming.parts(self._services.origins)
+        except BadSignature as error:
+            raise self._refuse(error.reason, f"address:{incoming.address}", incoming) from None
+        try:
+            with self._services.store.read() as records:
+                follower = records.followers.by_id(SYSTEM, claims.keyid)
+        except NotFound:
+            follower = None
+        if follower is None or follower.identity_key is None:
+            raise self._refuse("unknown key", f"address:{incoming.address}", incoming)
+        return Known(follower, claims, parts)
+
+    def verify(self, known: Known, incoming: Incoming) -> Caller:
+        """The follower, if it may act and this request is fresh and its own. Raises Refused."""
+        self._check_state(known, incoming)
+        self._check_fresh(known, incoming)
+        try:
+            verify_request(known.follower.identity_key or b"", incoming.headers, known.parts)
+        except BadSignature as error:
+            raise self._refuse(error.reason, f"follower:{known.follower.name}", incoming) from None
+        caller = Caller(Role.FOLLOWER, known.follower.name, known.follower.id)
+        if not self._remember(known, caller, changes=incoming.method not in _READS):
+            raise self._refuse("replayed nonce", f"follower:{known.follower.name}", incoming)
+        return caller
+
+    def _check_state(self, known: Known, incoming: Incoming) -> None:
+        match known.follower.state:
+            case FollowerState.ACTIVE:
+                return
+            case FollowerState.SUSPENDED:
+                kind, text = "suspended", "this follower is suspended: what is installed stays, nothing new is given"
+            case FollowerState.REVOKED:
+                kind, text = "revoked", "this follower is revoked for good: enrol the host anew"
+            case _:
+                kind, text = "unauthorized", _NOT_SIGNED
+        raise self._refuse(
+            known.follower.state.value, f"follower:{known.follower.name}", incoming, kind=kind, text=text
+        )
+
+    def _check_fresh(self, known: Known, incoming: Incoming) -> None:
+        now = self._services.clock.now()
+        if abs(now - known.claims.created) <= FRESH or self._nonces.holds(known.claims.nonce, known.follower.id, now):
+            return
+        text = f"sign again with the nonce in {NONCE_HEADER}; the master's time is {time_text(now)}"
+        headers = {NONCE_HEADER: self._nonces.make(known.follower.id, now)}
+        raise self._refuse(
+            "stale", f"follower:{known.follower.name}", incoming, kind="stale", text=text, headers=headers
+        )
+
+    def _remember(self, known: Known, caller: Caller, *, changes: bool) -> bool:
+        """Note when the follower was seen, and the nonce of a changing request; False when that was used before."""
+        now, seen = self._services.clock.now(), known.follower.last_seen
+        touch = seen is None or now - seen >= SEEN_EVERY
+        if not (touch or changes):
+            return True
+
+        def work(records: Records) -> bool:
+            if touch:
+                records.followers.touch(caller, known.follower.id, now=now)
+            return not changes or records.followers.use_nonce(caller, known.follower.id, known.claims.nonce, now)
+
+        return self._services.store.write(work)
+
+    def _refuse(
+        self,
+        reason: str,
+        subject: str,
+        incoming: Incoming,
+        *,
+        kind: str = "unauthorized",
+        text: str = _NOT_SIGNED,
+        headers: Mapping[str, str] | None = None,
+    ) -> Refused:
+        self._note("follower.refused", reason, subject, incoming)
+        return Refused(kind, text, headers=headers)
+
+    def _refuse_admin(self, reason: str, incoming: Incoming) -> Refused:
+        self._note("admin.refused", reason, f"address:{incoming.address}", incoming)
+        return Refused("unauthorized", _NO_TOKEN, headers={"WWW-Authenticate": "Bearer"})
+
+    def _note(self, kind: str, reason: str, subject: str, incoming: Incoming) -> None:
+        """One row per reason, caller and minute: a flood of refusals must not fill the disk."""
+        if not self._audit.allows((kind, reason, subject)):
+            return
+        now, data = self._services.clock.now(), {"reason": reason, "address": incoming.address}
+        text = f"a request was refused: {reason}"
+        self._services.store.write(lambda records: records.events.add(SYSTEM, kind, subject, text, now=now, data=data))

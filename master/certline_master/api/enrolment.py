@@ -1,0 +1,153 @@
+"""Enrolment: a one-time token makes a host a follower; its secret keys a MAC and is never sent (protocol, section 3).
+
+Whoever cannot prove that it knows the secret of a token that is good learns nothing but that it was refused.
+"""
+
+from dataclasses import dataclass, replace
+
+from certline_master.api.incoming import Incoming
+from certline_master.api.problems import Refused
+from certline_master.api.services import Services
+from certline_master.api.throttle import Throttle
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.errors import Fault, Invalid, NotFound
+from certline_master.domain.ports import EnrolmentToken, Records
+from certline_shared import enrolment as shared
+from certline_shared import sealing
+from certline_shared.messages import PROTOCOL, EnrolAnswer, EnrolRequest, canonical, decode, encode, time_text
+from certline_shared.signing import BadSignature, read_request_claims, thumbprint, verify_request
+
+SECRET_KIND = "enrolment-key"  # noqa: S105 the label of the vault's rows
+MOST_AGENT = 100
+
+_REFUSED = "this enrolment token cannot be used: have a new one made on the master"  # the same for every reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An enrolment request whose MAC and signature hold, with its token and the token's MAC key."""
+
+    message: EnrolRequest
+    token: EnrolmentToken
+    mac_key: bytes
+
+    @property
+    def thumbprint(self) -> str:
+        return thumbprint(self.message.identity_key)
+
+
+class Enrolment:
+    """Answers POST /v1/enroll. Thread-safe."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._attempts = Throttle(services.clock, seconds=1)
+        self._audit = Throttle(services.clock, seconds=60)
+
+    def enrol(self, incoming: Incoming) -> bytes:
+        """The body of the answer. Raises Refused, BadMessage and Invalid."""
+        if not self._attempts.allows(incoming.address):
+            raise Refused("too-many-requests", "one enrolment a second from one address", headers={"Retry-After": "1"})
+        message = decode(EnrolRequest, incoming.body)
+        asked = self._authenticate(message, incoming)
+        _check_content(message)
+        refusal = self._services.store.write(lambda records: self._claim(asked, records))
+        if refusal is not None:
+            raise refusal
+        return self._answer(asked)
+
+    def _authenticate(self, message: EnrolRequest, incoming: Incoming) -> _Asked:
+        """The MAC shows that the sender knows the token's secret, the signature that it has the identity key."""
+        try:
+            with self._services.store.read() as records:
+                token = records.followers.token(SYSTEM, message.token_id)
+                mac_key = records.secrets.read(SYSTEM, SECRET_KIND, token.mac_key)
+        except NotFound:
+            raise self._refuse("unknown token", incoming) from None
+        said = canonical(incoming.body, without=("mac",))
+        if not shared.mac_holds(shared.request_mac(mac_key, said), message.mac):
+            raise self._refuse("wrong mac", incoming)
+        try:
+            if read_request_claims(incoming.headers).keyid != message.token_id:
+                raise self._refuse("other key id", incoming)
+            verify_request(message.identity_key, incoming.headers, incoming.parts(self._services.origins))
+        except BadSignature as error:
+            raise self._refuse(error.reason, incoming) from None
+        return _Asked(message, token, mac_key)
+
+    def _claim(self, asked: _Asked, records: Records) -> Refused | None:
+        """Use the token up, or see that this very key did; everything in the caller's transaction."""
+        now, message = self._services.clock.now(), asked.message
+        claimed = records.followers.claim_token(
+            SYSTEM,
+            asked.token.id,
+            identity_key=message.identity_key,
+            sealing_key=message.sealing_key,
+            thumbprint=asked.thumbprint,
+            agent=message.agent,
+            now=now,
+        )
+        if claimed:
+            self._note(records, asked, "follower.enrolled", "enrolled with its token", {"thumbprint": asked.thumbprint})
+            return None
+        token = records.followers.token(SYSTEM, asked.token.id)
+        if token.used_by == asked.thumbprint:
+            return None
+        if token.used_by is None:
+            self._note(records, asked, "enrolment.refused", "an enrolment was refused: expired token", {})
+            return Refused("unauthorized", _REFUSED)
+        text = f"a second host tried to enrol with a used token: key {asked.thumbprint}, the first was {token.used_by}"
+        self._note(records, asked, "token.used_twice", text, {"first": token.used_by, "second": asked.thumbprint})
+        return Refused("unauthorized", _REFUSED, status=409)
+
+    def _note(self, records: Records, asked: _Asked, kind: str, text: str, data: "dict[str, str]") -> None:
+        follower = records.followers.by_id(SYSTEM, asked.token.follower_id)
+        now = self._services.clock.now()
+        data = data | {"token": asked.token.id}
+        records.events.add(SYSTEM, kind, f"follower:{follower.name}", text, now=now, data=data)
+
+    def _refuse(self, reason: str, incoming: Incoming) -> Refused:
+        """One event per reason, address and minute."""
+        subject = f"address:{incoming.address}"
+        if self._audit.allows((reason, subject)):
+            now, text = self._services.clock.now(), f"an enrolment was refused: {reason}"
+            self._services.store.write(
+                lambda records: records.events.add(
+                    SYSTEM, "enrolment.refused", subject, text, now=now, data={"reason": reason}
+                )
+            )
+        return Refused("unauthorized", _REFUSED)
+
+    def _answer(self, asked: _Asked) -> bytes:
+        with self._services.store.read() as records:
+            follower = records.followers.by_id(SYSTEM, asked.token.follower_id)
+        identity = self._services.identity
+        answer = EnrolAnswer(
+            follower_id=follower.id,
+            follower=follower.name,
+            signing_keys=identity.trust.signing_keys,
+            tls_pins=identity.tls_pins,
+            epoch=identity.epoch,
+            time=time_text(self._services.clock.now()),
+            nonce=asked.message.nonce,
+            protocol=PROTOCOL,
+        )
+        mac = shared.answer_mac(asked.mac_key, encode(answer, without=("mac",)))
+        return encode(replace(answer, mac=mac))
+
+
+def _check_content(message: EnrolRequest) -> None:
+    """Raises Invalid. Asked only of who knows the secret, so that the text may help."""
+    faults = []
+    if message.protocol != PROTOCOL:
+        faults.append(Fault("/protocol", f"this master speaks protocol {PROTOCOL}: use a fitting release"))
+    if message.sealing_suite != sealing.SUITE:
+        faults.append(Fault("/sealing_suite", f"this master seals with {sealing.SUITE} only"))
+    if len(message.agent) > MOST_AGENT:
+        faults.append(Fault("/agent", f"has more than {MOST_AGENT} characters"))
+    try:
+        sealing.check_public(message.sealing_key)
+    except ValueError as error:
+        faults.append(Fault("/sealing_key", str(error)))
+    if faults:
+        raise Invalid(*faults)

@@ -1,0 +1,151 @@
+"""Changes of the fleet written down: each object saved or deleted, with its event, in the caller's transaction."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+from certline_master.api.services import Services
+from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.fleet import Current, DesiredFleet, Kind, Scope
+from certline_master.domain.fleet_changes import Change
+from certline_master.domain.model import (
+    Follower,
+    FollowerState,
+    Grant,
+    GrantKind,
+    HttpName,
+    Issuer,
+    Line,
+    Zone,
+)
+from certline_master.domain.ports import Records
+
+ZONE_SECRET = "zone-secret"  # noqa: S105 the label of the vault's rows
+
+_DONE = {"create": "created", "update": "changed", "delete": "deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """One set of changes on its way into the store."""
+
+    services: Services
+    caller: Caller
+    records: Records
+    current: Current
+    wanted: DesiredFleet
+    scope: Scope
+
+    def write(self, changes: Iterable[Change], offered: "Mapping[str, tuple[str, ...]]") -> frozenset[str]:
+        """Carry them out; the bell's topics to ring. `offered`: profiles of directories looked at, by issuer."""
+        topics = {"work"}
+        for change in changes:
+            topics |= {f"follower:{follower_id}" for follower_id in self._followers_of(change)}
+            self._carry_out(change)
+            topics |= {f"follower:{follower_id}" for follower_id in self._followers_of(change)}
+            self._note(change)
+        for name, profiles in offered.items():
+            self.records.issuers.set_profiles(SYSTEM, self.records.issuers.get(SYSTEM, name).id, profiles)
+        return frozenset(topics)
+
+    def _carry_out(self, change: Change) -> None:
+        records = self.records
+        ways: dict[Kind, tuple[Callable[[str], None], Callable[[str], None]]] = {
+            "issuer": (self._save_issuer, partial(records.issuers.delete, self.caller)),
+            "zone": (self._save_zone, self._delete_zone),
+            "http": (self._save_http, partial(records.http.delete, self.caller)),
+            "follower": (self._save_follower, partial(records.followers.delete, self.caller)),
+            "line": (self._save_line, partial(records.lines.delete, self.caller)),
+        }
+        save, delete = ways[change.kind]
+        (delete if change.action == "delete" else save)(change.name)
+
+    def _save_issuer(self, name: str) -> None:
+        wanted = self.wanted.issuers[name]
+        former = next((one for one in self.current.issuers if one.name == name), None)
+        issuer = former or Issuer(self.services.chance.uuid(), name, self.scope.owner, wanted.directory)
+        self.records.issuers.save(
+            self.caller,
+            replace(
+                issuer,
+                directory_url=wanted.directory,
+                contact=wanted.contact,
+                profile=wanted.profile,
+                preferred_chain=wanted.preferred_chain,
+                ca_certificates=wanted.ca_certificates,
+                is_default=wanted.default,
+            ),
+        )
+
+    def _save_zone(self, name: str) -> None:
+        wanted = self.wanted.zones[name]
+        former = next((one for one in self.current.zones if one.name == name), None)
+        zone = former or Zone(self.services.chance.uuid(), name, self.scope.owner, wanted.solver)
+        secret = zone.secret
+        if wanted.secret is not None:
+            secret = (
+                self.records.secrets.add(self.caller, ZONE_SECRET, wanted.secret.encode()) if wanted.secret else None
+            )
+        self.records.zones.save(
+            self.caller, replace(zone, solver=wanted.solver, settings=wanted.settings, secret=secret)
+        )
+        if zone.secret and zone.secret != secret:
+            self.records.secrets.delete(self.caller, zone.secret)
+
+    def _delete_zone(self, name: str) -> None:
+        zone = self.records.zones.get(self.caller, name)
+        self.records.zones.delete(self.caller, name)
+        if zone.secret:
+            self.records.secrets.delete(self.caller, zone.secret)
+
+    def _save_http(self, name: str) -> None:
+        wanted = self.wanted.http[name]
+        former = next((one for one in self.current.http if one.name == name), None)
+        http = former or HttpName(self.services.chance.uuid(), name, self.scope.owner)
+        self.records.http.save(self.caller, replace(http, solver=wanted.solver))
+
+    def _save_follower(self, name: str) -> None:
+        granted = tuple(Grant(GrantKind.REQUEST, one) for one in self.wanted.followers[name].grants.request)
+        former = next((one for one in self.current.followers if one.name == name), None)
+        follower = former or Follower(
+            self.services.chance.uuid(),
+            name,
+            self.scope.owner,
+            FollowerState.INVITED,
+            created=self.services.clock.now(),
+        )
+        others = tuple(grant for grant in follower.grants if grant.kind is not GrantKind.REQUEST)
+        self.records.followers.save(self.caller, replace(follower, grants=others + granted))
+
+    def _save_line(self, name: str) -> None:
+        wanted = self.wanted.lines[name]
+        follower_id = self.records.followers.get(self.caller, wanted.follower).id
+        kept = (one for one in self.current.lines if one.name == name and one.follower_id == follower_id)
+        line = next(kept, None) or Line(self.services.chance.uuid(), name, self.scope.owner, follower_id, wanted.names)
+        self.records.lines.save(
+            self.caller,
+            replace(
+                line,
+                names=wanted.names,
+                key_types=wanted.key_types,
+                issuer_id=self.records.issuers.get(self.caller, wanted.issuer).id if wanted.issuer else None,
+                profile=wanted.profile,
+                next_look=self.services.clock.now(),
+            ),
+        )
+
+    def _followers_of(self, change: Change) -> set[str]:
+        """Whose manifest this change touches."""
+        names = {change.name} if change.kind == "follower" else set()
+        if change.kind == "line" and change.action != "delete":
+            names.add(self.wanted.lines[change.name].follower)
+        held = {one.follower_id for one in self.current.lines if change.kind == "line" and one.name == change.name}
+        return held | {one.id for one in self.records.followers.all(SYSTEM) if one.name in names}
+
+    def _note(self, change: Change) -> None:
+        done = _DONE[change.action]
+        fields = ", ".join(one.field for one in change.fields)
+        text = f"{change.kind} {change.name} was {done}" + (f" ({fields})" if change.action == "update" else "")
+        data = {"fields": [asdict(one) for one in change.fields]}
+        kind, subject = f"{change.kind}.{done}", f"{change.kind}:{change.name}"
+        self.records.events.add(self.caller, kind, subject, text, now=self.services.clock.now(), data=data)

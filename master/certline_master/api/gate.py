@@ -1,0 +1,148 @@
+"""The gate that every request passes: size, who is asking, and for followers the signature under the answer.
+
+It stands before routing, so that an unknown route, a refusal and a failure of ours are treated like any answer.
+"""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from certline_master.api import problems
+from certline_master.api.callers import Callers
+from certline_master.api.incoming import Incoming, read_body
+from certline_master.api.services import Services
+from certline_master.domain.access import Caller
+from certline_shared.messages import MOST_BODY_BYTES
+from certline_shared.signing import sign_answer
+
+MOST_FLEET_BYTES = 1_048_576
+OPEN = frozenset({"/healthz", "/readyz", "/v1/docs", "/v1/openapi.json", "/v1/enroll"})
+
+
+class Gate:
+    """ASGI middleware. It leaves `caller` (none on open routes) and `incoming` in the request's state."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app, self._services = app, services
+        self._callers = Callers(services)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"].startswith("/v1/follower/"):
+            await self._follower(scope, receive, send)
+            return
+        try:
+            caller = await self._admin(scope)
+            body = await read_body(scope, receive, _most(scope))
+        except problems.Refused as refusal:
+            await problems.answer_to(refusal)(scope, receive, send)
+        except ClientDisconnect:
+            return
+        else:
+            await self._pass(scope, caller, Incoming.of(scope, body), receive, send)
+
+    async def _admin(self, scope: Scope) -> Caller | None:
+        """Who asks; anything under /v1 that is not open needs a token, routes that do not exist too."""
+        if scope["path"] in OPEN or not scope["path"].startswith("/v1/"):
+            return None
+        return await run_in_threadpool(self._callers.admin, Incoming.of(scope, b""))
+
+    async def _follower(self, scope: Scope, receive: Receive, send: Send) -> None:
+        nonce = None
+        captured = _Captured()
+        try:
+            incoming = Incoming.of(scope, await read_body(scope, receive, MOST_BODY_BYTES))
+            known = await run_in_threadpool(self._callers.identify, incoming)
+            nonce = known.claims.nonce
+            caller = await run_in_threadpool(self._callers.verify, known, incoming)
+        except problems.Refused as refusal:
+            await problems.answer_to(refusal)(scope, receive, captured.send)
+        except ClientDisconnect:
+            return
+        else:
+            await self._pass(scope, caller, incoming, receive, captured.send)
+        await captured.forward(send, self._signature(captured, nonce) if nonce else {})
+
+    async def _pass(
+        self, scope: Scope, caller: Caller | None, incoming: Incoming, receive: Receive, send: Send
+    ) -> None:
+        """Hand over to the routes. What they raise unexpectedly becomes a problem document, unless an answer began."""
+        scope.setdefault("state", {}).update(caller=caller, incoming=incoming)
+        began = False
+
+        async def watched(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, _replay(incoming.body, receive), watched)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # the last stop before the server
+            if began:
+                raise
+            await problems.answer_to(error)(scope, receive, send)
+
+    def _signature(self, answer: "_Captured", nonce: str) -> dict[str, str]:
+        identity = self._services.identity
+        return sign_answer(
+            identity.private,
+            status=answer.status,
+            body=bytes(answer.body),
+            etag=answer.headers.get("etag"),
+            nonce=nonce,
+            created=self._services.clock.now(),
+            keyid=identity.keyid,
+        )
+
+
+class _Captured:
+    """An answer held back until it is signed; the follower's answers are small."""
+
+    def __init__(self) -> None:
+        self._start: Message | None = None
+        self.body = bytearray()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+
+    @property
+    def status(self) -> int:
+        return int(self._start["status"]) if self._start else 500
+
+    @property
+    def headers(self) -> MutableHeaders:
+        return MutableHeaders(scope=self._start or {"headers": []})
+
+    async def forward(self, send: Send, more: "dict[str, str]") -> None:
+        if self._start is None:  # the client went away
+            return
+        headers = self.headers
+        headers.update(more)
+        await send({**self._start, "headers": headers.raw})
+        await send({"type": "http.response.body", "body": bytes(self.body)})
+
+
+def _most(scope: Scope) -> int:
+    return MOST_FLEET_BYTES if scope["path"].startswith("/v1/fleet/") else MOST_BODY_BYTES
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """`receive` for an application that has not seen the body yet."""
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,46 @@
+"""What the API works with: the ports and settings, chosen once by wiring."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from certline_master.domain.placement import Trust
+from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
+from certline_shared.chance import Chance
+from certline_shared.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class MasterIdentity:
+    """The key that signs manifests and answers, and what followers are told to trust beside it."""
+
+    private: bytes = field(repr=False)  # Ed25519, 32 raw bytes
+    public: bytes
+    keyid: str  # signing.thumbprint(public)
+    next_public: bytes | None
+    epoch: int
+    tls_pins: tuple[str, ...]  # of the API's own CA, current and next: lower-case hex SHA-256 over the SPKI
+
+    @property
+    def trust(self) -> Trust:
+        keys = (self.public,) if self.next_public is None else (self.public, self.next_public)
+        return Trust(keys, self.tls_pins, self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a route may reach."""
+
+    store: Store
+    authorities: CertificateAuthorities
+    solvers: Mapping[str, Solver]
+    dns: DnsView
+    bell: Bell
+    clock: Clock
+    chance: Chance
+    identity: MasterIdentity
+    origins: tuple[str, ...]  # "https://name:port": what a request's Host must name
+    trust: Literal["pin", "chain"]  # how enrolled followers believe the API's TLS certificate
+    long_polls: int  # how many may be open at once
+    ready: Callable[[], str | None]  # None when the master can do its work, else why not
+    version: str

@@ -1,0 +1,128 @@
+"""How the master does, at a glance: health for machines, status and events for people."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse
+
+from certline_master.api import openapi
+from certline_master.api.context import By, Here
+from certline_master.api.examples import shown
+from certline_master.api.line_routes import EVENT
+from certline_master.api.problems import Refused
+from certline_master.api.views import LineView
+from certline_master.domain.model import Event
+
+router = APIRouter()
+
+MOST_EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class WhoAmI:
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailingLine:
+    name: str
+    standing: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFollower:
+    name: str
+    state: str
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    version: str
+    time: datetime
+    ready: str | None  # null when the master can do its work, else why not
+    counts: dict[str, int]
+    soonest_expiry: datetime | None
+    failing: tuple[FailingLine, ...]
+    followers: tuple[SeenFollower, ...]
+
+
+_STATUS = {
+    "version": "0.1.0",
+    "time": "2026-11-20T12:00:00Z",
+    "ready": None,
+    "counts": {"lines": 2, "lines_live": 1, "orders_live": 1, "followers": 1, "followers_active": 1},
+    "soonest_expiry": "2027-02-18T12:00:00Z",
+    "failing": [{"name": "shop", "standing": "the first certificate; tried again at 2026-11-20 12:10 UTC: …"}],
+    "followers": [{"name": "web-1", "state": "active", "last_seen": "2026-11-20T12:00:03Z"}],
+}
+
+
+@router.get("/healthz", tags=["health"], summary="The process answers", **shown("ok", media_type="text/plain"))
+def healthz() -> PlainTextResponse:
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz", tags=["health"], summary="The master can do its work", **shown("ok", media_type="text/plain"))
+def readyz(services: Here) -> PlainTextResponse:
+    why_not = services.ready()
+    if why_not is not None:
+        raise Refused("unavailable", why_not)
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/v1/docs", tags=["health"], summary="This interface as a page", **shown("…", media_type="text/html"))
+def docs(request: Request) -> HTMLResponse:
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return HTMLResponse(openapi.page(request.app.openapi()), headers={"Content-Security-Policy": policy})
+
+
+@router.get("/v1/whoami", tags=["status"], summary="Who asks", **shown({"name": "ops", "role": "admin"}))
+def whoami(caller: By) -> WhoAmI:
+    return WhoAmI(caller.name, caller.role)
+
+
+@router.get("/v1/status", tags=["status"], summary="How the fleet does", **shown(_STATUS))
+def status(services: Here, caller: By) -> Status:
+    now = services.clock.now()
+    with services.store.read() as records:
+        found = records.lines.all(caller, limit=1_000_000)
+        lines = [LineView.of(one, now) for one in records.lines.snapshots(caller, [line.id for line in found])]
+        followers = records.followers.all(caller)
+        orders = records.orders.live(caller)
+    states = Counter(follower.state for follower in followers)
+    counts = {
+        "lines": len(lines),
+        "lines_live": sum(line.version is not None for line in lines),
+        "orders_live": len(orders),
+        "followers": len(followers),
+        **{f"followers_{state}": count for state, count in sorted(states.items())},
+    }
+    return Status(
+        version=services.version,
+        time=now,
+        ready=services.ready(),
+        counts=counts,
+        soonest_expiry=min((line.not_after for line in lines if line.not_after), default=None),
+        failing=tuple(FailingLine(line.name, line.standing) for line in lines if line.failing),
+        followers=tuple(SeenFollower(one.name, one.state, one.last_seen) for one in followers),
+    )
+
+
+@router.get("/v1/events", tags=["status"], summary="Audit records", **shown([EVENT]))
+def events(
+    services: Here,
+    caller: By,
+    *,
+    subject: Annotated[str | None, Query(pattern="^[a-z]+:[^\\x00]{1,300}$")] = None,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 100,
+    newest_first: bool = True,
+) -> list[Event]:
+    """`subject` as "line:shop" or "follower:web-1"; `after`: only records with a higher id."""
+    with services.store.read() as records:
+        return records.events.all(caller, subject=subject, after=after, limit=limit, newest_first=newest_first)

@@ -1,0 +1,235 @@
+"""What is shown of each object: never a secret, never what only the master's own workers need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from certline_master.domain.model import (
+    Certificate,
+    Deployment,
+    Failure,
+    Follower,
+    GrantKind,
+    HttpName,
+    Issuer,
+    LineSnapshot,
+    Order,
+    Version,
+    Zone,
+)
+from certline_master.domain.placement import live_version, wanted_requests
+from certline_master.domain.planning import plan
+from certline_shared.names import display
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerView:
+    name: str
+    owner: str
+    directory: str
+    contact: tuple[str, ...]
+    profile: str | None
+    preferred_chain: str | None
+    ca_certificates: str | None
+    default: bool
+    profiles: tuple[str, ...] | None  # what the directory lists; null: not known yet
+    account: str | None
+
+    @classmethod
+    def of(cls, issuer: Issuer) -> "IssuerView":
+        return cls(
+            issuer.name, issuer.owner, issuer.directory_url, issuer.contact, issuer.profile, issuer.preferred_chain,
+            issuer.ca_certificates, issuer.is_default, issuer.profiles, issuer.account_url,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneView:
+    name: str
+    shown: str
+    owner: str
+    solver: str
+    settings: dict[str, Any]
+    has_secret: bool
+
+    @classmethod
+    def of(cls, zone: Zone) -> "ZoneView":
+        return cls(zone.name, display(zone.name), zone.owner, zone.solver, zone.settings, zone.secret is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpView:
+    name: str
+    shown: str
+    owner: str
+    solver: str
+
+    @classmethod
+    def of(cls, http: HttpName) -> "HttpView":
+        return cls(http.name, display(http.name), http.owner, http.solver)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerView:
+    name: str
+    id: str
+    owner: str
+    state: str
+    grants: dict[str, list[str]]
+    agent: str | None
+    created: datetime | None
+    enrolled: datetime | None
+    last_seen: datetime | None
+    manifest_serial: int
+
+    @classmethod
+    def of(cls, follower: Follower) -> "FollowerView":
+        kinds = {kind: sorted(grant.name for grant in follower.grants if grant.kind is kind) for kind in GrantKind}
+        grants = {str(kind): names for kind, names in kinds.items() if names}
+        return cls(
+            follower.name, follower.id, follower.owner, follower.state, grants, follower.agent, follower.created,
+            follower.enrolled, follower.last_seen, follower.manifest_serial,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """`standing`: what it does or waits for, in words ("renews 2026-12-03 03:12 UTC: inside the CA's window")."""
+
+    name: str
+    owner: str
+    follower: str
+    names: tuple[str, ...]
+    shown: tuple[str, ...]  # the names for people, IDNs in both spellings
+    issuer: str | None
+    profile: str | None
+    key_types: tuple[str, ...]
+    version: int | None
+    not_after: datetime | None
+    renews: datetime | None
+    standing: str
+    failing: bool
+    csr_wanted: tuple[str, ...]
+
+    @classmethod
+    def of(cls, snapshot: LineSnapshot, now: datetime) -> "LineView":
+        line, live = snapshot.line, live_version(snapshot)
+        certificates = live.certificates if live else ()
+        return cls(
+            name=line.name,
+            owner=line.owner,
+            follower=snapshot.follower.name,
+            names=line.names,
+            shown=tuple(display(name) for name in line.names),
+            issuer=snapshot.issuer.name if snapshot.issuer else None,
+            profile=line.profile,
+            key_types=tuple(line.key_types),
+            version=live.number if live else None,
+            not_after=min((one.not_after for one in certificates if one.not_after), default=None),
+            renews=min((one.renewal.at for one in certificates if one.renewal), default=None),
+            standing=plan(snapshot, now).standing,
+            failing=last_failure(snapshot.versions) is not None,
+            csr_wanted=tuple(wanted_requests(line, snapshot.csrs)),
+        )
+
+
+def last_failure(versions: Sequence[Version]) -> Failure | None:
+    """Why the newest version failed, if it did."""
+    newest = max(versions, key=lambda version: version.number, default=None)
+    return newest.failure if newest else None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateView:
+    key_type: str
+    names: tuple[str, ...]
+    serial: str | None
+    spki_sha256: str
+    not_before: datetime | None
+    not_after: datetime | None
+    renews: datetime | None
+    renewal: str | None
+    explanation_url: str | None
+
+    @classmethod
+    def of(cls, one: Certificate) -> "CertificateView":
+        renewal = one.renewal
+        text = f"renews {renewal.at:%Y-%m-%d %H:%M} UTC: {renewal.reason}" if renewal else None
+        return cls(
+            one.key_type, one.names, one.serial, one.spki_sha256, one.not_before, one.not_after,
+            renewal.at if renewal else None, text, renewal.explanation_url if renewal else None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    failure: str
+    detail: str
+    retry_at: datetime | None
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> "FailureView | None":
+        return cls(failure.failure, failure.detail, failure.retry_at) if failure else None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    number: int
+    state: str
+    created: datetime
+    ended: datetime | None
+    reason: str
+    certificates: tuple[CertificateView, ...]
+    failure: FailureView | None
+
+    @classmethod
+    def of(cls, version: Version) -> "VersionView":
+        certificates = tuple(CertificateView.of(one) for one in version.certificates)
+        return cls(
+            version.number, version.state, version.created, version.ended, version.reason, certificates,
+            FailureView.of(version.failure),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    id: str
+    state: str
+    names: tuple[str, ...]
+    profile: str
+    created: datetime
+    due: datetime
+    attempts: int
+    waiting: str | None
+    url: str | None
+    failure: FailureView | None
+
+    @classmethod
+    def of(cls, order: Order) -> "OrderView":
+        return cls(
+            order.id, order.state, order.names, order.profile, order.created, order.due, order.attempts, order.waiting,
+            order.url, FailureView.of(order.failure),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    follower: str
+    version: int
+    state: str
+    error: str | None
+    updated: datetime
+
+    @classmethod
+    def of(cls, deployment: Deployment, followers: Mapping[str, str]) -> "DeploymentView":
+        name = followers.get(deployment.follower_id, deployment.follower_id)
+        return cls(name, deployment.version, deployment.state, deployment.error, deployment.updated)
+
+
+@dataclass(frozen=True, slots=True)
+class LineDetail:
+    line: LineView
+    versions: tuple[VersionView, ...]
+    orders: tuple[OrderView, ...]
+    deployments: tuple[DeploymentView, ...]

@@ -1,0 +1,225 @@
+"""What a host wants of a line: read strictly, granted or refused name by name, written down with its events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from certline_master.api.services import Services
+from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, NotGranted
+from certline_master.domain.fleet_faults import why_unproven
+from certline_master.domain.model import Certificate, FailureClass, Follower, Line, LineCsr, Owner
+from certline_master.domain.placement import granted_names, live_version, own_line_name, wanted_requests
+from certline_master.domain.ports import Records
+from certline_shared.keys import BadRequest, KeyType, read_csr
+from certline_shared.messages import LineAnswer, LineWish, decode
+from certline_shared.names import BadName, normalise, normalise_all
+
+MOST_OWN_LINES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A wish that is well-formed: names in normal form, requests checked."""
+
+    names: tuple[str, ...] | None
+    csrs: Mapping[KeyType, LineCsr]
+
+
+def read_wish(body: bytes) -> Wish:
+    """Raises BadMessage, and Invalid naming each member that cannot be used."""
+    message = decode(LineWish, body)
+    faults: list[Fault] = []
+    names = None if message.names is None else _names(message.names, faults)
+    csrs = {csr.key_type: csr for kind, der in message.csrs.items() for csr in _csr(kind, der, faults)}
+    if len(message.csrs) > 1:
+        faults.append(Fault("/csrs", "send one request: lines have exactly one key type for now"))
+    if faults:
+        raise Invalid(*faults)
+    return Wish(names, csrs)
+
+
+def record(services: Services, caller: Caller, local: str, wish: Wish) -> LineAnswer:
+    """Write the wish down. Raises Invalid, Conflict, and NotGranted (the refusal is on record then)."""
+    _check_provable(services, caller, wish)
+    recorded = services.store.write(lambda records: _Recording(services, caller, records, local, wish).run())
+    if isinstance(recorded, NotGranted):
+        raise recorded
+    services.bell.ring("work")
+    return recorded
+
+
+def _check_provable(services: Services, caller: Caller, wish: Wish) -> None:
+    """Before the transaction, because DNS may be asked; only names that are granted are worth that.
+
+    A look-up that fails for now is no reason to refuse: the order will tell.
+    """
+    with services.store.read() as records:
+        granted = granted_names(records.followers.by_id(caller, caller.follower_id or ""))
+        http, zones = records.http.all(SYSTEM), records.zones.all(SYSTEM)
+    if not granted.issuperset(wish.names or ()):
+        return
+    reasons = [why_unproven(name, http, zones, services.dns.follow) for name in wish.names or ()]
+    lasting = [str(error) for error in reasons if error and error.failure is FailureClass.FIX_CONFIGURATION]
+    if lasting:
+        raise Invalid(*(Fault("/names", text) for text in lasting))
+
+
+def find_line(records: Records, caller: Caller, local: str) -> Line:
+    """The line that a follower calls by this name: the operator's, else its own. Raises NotFound."""
+    for name in (local, own_line_name(local, caller.name)):
+        try:
+            line = records.lines.get(caller, name)
+        except NotFound:
+            continue
+        if line.follower_id == caller.follower_id:
+            return line
+    raise NotFound("line", local)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """One wish on its way into the store, inside a transaction."""
+
+    services: Services
+    caller: Caller
+    records: Records
+    local: str
+    wish: Wish
+
+    def run(self) -> LineAnswer | NotGranted:
+        follower = self.records.followers.by_id(self.caller, self.caller.follower_id or "")
+        former = self._former()
+        if former is not None and former.owner is not Owner.FOLLOWER:
+            line = self._of_the_operator(former)
+        else:
+            line = self._of_its_own(former, follower)
+            missing = tuple(name for name in line.names if name not in granted_names(follower))
+            if missing:
+                return self._refuse(line, missing)
+        self._check_csrs(line)
+        self._write(former, line)
+        return self._answer(line)
+
+    def _former(self) -> Line | None:
+        try:
+            return find_line(self.records, self.caller, self.local)
+        except NotFound:
+            return None
+
+    def _of_the_operator(self, line: Line) -> Line:
+        if self.wish.names is not None and set(self.wish.names) != set(line.names):
+            text = f"the operator set the names of {line.name} to {', '.join(line.names)}: leave them out"
+            raise Invalid(Fault("/names", text))
+        return line
+
+    def _of_its_own(self, former: Line | None, follower: Follower) -> Line:
+        names = self.wish.names or (former.names if former else ())
+        if not names:
+            raise Invalid(
+                Fault("/names", f"the operator has no line {self.local} for this follower: name what it is for")
+            )
+        key_types = tuple(self.wish.csrs) or (former.key_types if former else (KeyType.ECDSA_P256,))
+        if former:
+            return replace(former, names=names, key_types=key_types)
+        self._check_room()
+        name = own_line_name(self.local, follower.name)
+        return Line(self.services.chance.uuid(), name, Owner.FOLLOWER, follower.id, names, key_types)
+
+    def _check_room(self) -> None:
+        own = [line for line in self.records.lines.all(self.caller) if line.owner is Owner.FOLLOWER]
+        if len(own) >= MOST_OWN_LINES:
+            raise Conflict(f"this follower has {len(own)} lines of its own already, the most it may have")
+
+    def _check_csrs(self, line: Line) -> None:
+        for key_type, csr in self.wish.csrs.items():
+            field = f"/csrs/{key_type}"
+            if key_type not in line.key_types:
+                raise Invalid(Fault(field, f"line {line.name} has the key type {', '.join(line.key_types)}"))
+            if set(csr.names) != set(line.names):
+                text = (
+                    f"the request is for {', '.join(csr.names)}, the line for {', '.join(line.names)}: make a new one"
+                )
+                raise Invalid(Fault(field, text))
+
+    def _write(self, former: Line | None, line: Line) -> None:
+        """Only what changed; the planner looks at once then."""
+        now = self.services.clock.now()
+        wish_changed = former is None or (set(former.names), former.key_types) != (set(line.names), line.key_types)
+        held = (
+            {(csr.spki_sha256, csr.names) for csr in self.records.lines.csrs(self.caller, line.id)} if former else set()
+        )
+        fresh = [csr for csr in self.wish.csrs.values() if (csr.spki_sha256, csr.names) not in held]
+        if wish_changed:
+            self.records.lines.save(self.caller, replace(line, next_look=now))
+            self._note(
+                "line.wished", line, f"{self.caller.name} asks for {', '.join(line.names)}", {"names": line.names}
+            )
+        for csr in fresh:
+            self.records.lines.put_csr(self.caller, line.id, csr)
+            data = {"key_type": csr.key_type, "spki_sha256": csr.spki_sha256}
+            self._note("line.csr", line, f"{self.caller.name} sent a request for its {csr.key_type} key", data)
+        if fresh and not wish_changed:
+            self.records.lines.set_next_look(self.caller, line.id, now)
+
+    def _refuse(self, line: Line, missing: "tuple[str, ...]") -> NotGranted:
+        """On record once per set of names: a host asks again at every turn."""
+        last = self.records.events.all(SYSTEM, subject=f"line:{line.name}", limit=1)
+        if not (last and last[0].kind == "wish.refused" and last[0].data.get("names") == list(missing)):
+            text = f"{self.caller.name} asks for names without a grant: {', '.join(missing)}"
+            self._note("wish.refused", line, text, {"names": list(missing)})
+        return NotGranted(self.caller.name, missing)
+
+    def _answer(self, line: Line) -> LineAnswer:
+        snapshot = self.records.lines.snapshot(self.caller, line.id)
+        live = live_version(snapshot)
+        wished = {_wish_of(csr) for csr in snapshot.csrs if csr.key_type in line.key_types}
+        if wanted_requests(line, snapshot.csrs):
+            state = "csr_wanted"
+        elif live and {_wish_of(held) for held in live.certificates} == wished:
+            state = "live"
+        else:
+            state = "waiting"
+        return LineAnswer(line.name, state, line.names)
+
+    def _note(self, kind: str, line: Line, text: str, data: Mapping[str, object]) -> None:
+        now = self.services.clock.now()
+        self.records.events.add(self.caller, kind, f"line:{line.name}", text, now=now, data=data)
+
+
+def _wish_of(thing: LineCsr | Certificate) -> "tuple[KeyType, str, frozenset[str]]":
+    return thing.key_type, thing.spki_sha256, frozenset(thing.names)
+
+
+def _names(texts: "tuple[str, ...]", faults: list[Fault]) -> "tuple[str, ...]":
+    bad = [Fault(f"/names/{index}", why) for index, text in enumerate(texts) if (why := _why_not(text))]
+    faults += bad
+    try:
+        return () if bad else normalise_all(texts)
+    except BadName as error:
+        faults.append(Fault("/names", str(error)))
+        return ()
+
+
+def _why_not(text: str) -> str | None:
+    try:
+        normalise(text)
+    except BadName as error:
+        return str(error)
+    return None
+
+
+def _csr(kind: str, der: bytes, faults: list[Fault]) -> "tuple[LineCsr, ...]":
+    """The request, checked; none when it has a fault."""
+    field = f"/csrs/{kind}"
+    if kind not in set(KeyType):
+        faults.append(Fault(field, f"there is no such key type: use one of {', '.join(KeyType)}"))
+        return ()
+    try:
+        facts = read_csr(der)
+    except BadRequest as error:
+        faults.append(Fault(field, str(error)))
+        return ()
+    if facts.key_type != kind:
+        faults.append(Fault(field, f"the request holds a key of the type {facts.key_type}"))
+        return ()
+    return (LineCsr(facts.key_type, der, facts.spki_sha256, facts.names),)

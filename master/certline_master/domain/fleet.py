@@ -1,0 +1,136 @@
+"""The fleet as somebody wants it (the members of the fleet file), beside the fleet as it is. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from certline_master.domain.model import Follower, HttpName, Issuer, Line, Owner, Zone
+from certline_shared.keys import KeyType
+from certline_shared.names import normalise
+
+Kind = Literal["issuer", "zone", "http", "line", "follower"]
+Thing = Issuer | Zone | HttpName | Line | Follower
+
+KINDS: tuple[Kind, ...] = ("issuer", "zone", "http", "follower", "line")
+"""What refers to others stands after them."""
+
+SECTIONS: Mapping[Kind, str] = {
+    "issuer": "issuers",
+    "zone": "zones",
+    "http": "http",
+    "line": "lines",
+    "follower": "followers",
+}
+"""Kind of object → the fleet file's member that holds such objects."""
+
+
+# --- as it is wanted: the members of the fleet file -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredIssuer:
+    directory: str
+    contact: tuple[str, ...] = ()  # "mailto:" URLs
+    profile: str | None = None
+    preferred_chain: str | None = None
+    ca_certificates: str | None = None  # PEM
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredZone:
+    solver: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    secret: str | None = field(default=None, repr=False)  # left out: as it is; "": none
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredHttp:
+    solver: str = "listener"
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredLine:
+    follower: str
+    names: tuple[str, ...]
+    issuer: str | None = None  # left out: the default one
+    profile: str | None = None
+    key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P256,)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredGrants:
+    request: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredFollower:
+    grants: DesiredGrants = field(default_factory=DesiredGrants)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredFleet:
+    """Objects by name. Names of zones, hosts and certificates may be in any spelling until `normal`."""
+
+    issuers: dict[str, DesiredIssuer] = field(default_factory=dict)
+    zones: dict[str, DesiredZone] = field(default_factory=dict)
+    http: dict[str, DesiredHttp] = field(default_factory=dict)
+    lines: dict[str, DesiredLine] = field(default_factory=dict)
+    followers: dict[str, DesiredFollower] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> Mapping[str, Any]:
+        objects: Mapping[str, Any] = getattr(self, SECTIONS[kind])
+        return objects
+
+
+def normal(desired: DesiredFleet) -> DesiredFleet:
+    """The same with every DNS name in normal form. Raises BadName; ask `fleet_faults.faults` first."""
+    return DesiredFleet(
+        issuers=desired.issuers,
+        zones={normalise(name): zone for name, zone in desired.zones.items()},
+        http={normalise(name): http for name, http in desired.http.items()},
+        lines={name: _with_names(line) for name, line in desired.lines.items()},
+        followers={name: DesiredFollower(_grants(one.grants)) for name, one in desired.followers.items()},
+    )
+
+
+def _with_names(line: DesiredLine) -> DesiredLine:
+    names = tuple(dict.fromkeys(normalise(name) for name in line.names))
+    return DesiredLine(line.follower, names, line.issuer, line.profile, line.key_types)
+
+
+def _grants(grants: DesiredGrants) -> DesiredGrants:
+    return DesiredGrants(tuple(sorted({normalise(name) for name in grants.request})))
+
+
+# --- as it is -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Everything in the store. `secrets` holds a digest for each zone that has a secret."""
+
+    issuers: tuple[Issuer, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    http: tuple[HttpName, ...] = ()
+    lines: tuple[Line, ...] = ()
+    followers: tuple[Follower, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> "tuple[Thing, ...]":
+        things: tuple[Thing, ...] = getattr(self, SECTIONS[kind])
+        return things
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a desired fleet speaks for: all that its owner has, or one object only. The rest stays as it is."""
+
+    owner: Owner
+    only: tuple[Kind, str] | None = None
+
+    def covers(self, kind: Kind, thing: Thing) -> bool:
+        return thing.owner is self.owner and self.only in (None, (kind, thing.name))
+
+
+FILE = Scope(Owner.FILE)

@@ -1,0 +1,207 @@
+"""What differs between the fleet as it is and as it is wanted, and what that would cause. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from certline_master.domain.fleet import (
+    KINDS,
+    Current,
+    DesiredFleet,
+    DesiredFollower,
+    DesiredIssuer,
+    DesiredLine,
+    DesiredZone,
+    Kind,
+    Scope,
+    Thing,
+)
+from certline_master.domain.model import Follower, GrantKind, HttpName, Issuer, Line, Owner, Zone
+
+MOST_DELETED_SHARE = 0.2
+FEWEST_GUARDED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A member's value before and after, as in the fleet file; of a secret only whether there is one."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    kind: Kind
+    action: Literal["create", "update", "delete"]
+    name: str
+    fields: tuple[FieldChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCaused:
+    """A certificate that a change will have ordered, once its follower has sent the request for it."""
+
+    line: str
+    names: tuple[str, ...]
+    issuer: str | None
+    reason: str
+
+
+# What refers to others is made after them and removed before them.
+_DELETED_FIRST: tuple[Kind, ...] = ("line",)
+_DELETED_LAST: tuple[Kind, ...] = ("follower", "http", "zone", "issuer")
+
+
+def difference(
+    current: Current, desired: DesiredFleet, scope: Scope, digest: Callable[[str], str]
+) -> tuple[Change, ...]:
+    """What has to change so that `current` becomes `desired` (in normal form), in an order in which it can be done.
+
+    `digest` makes of a zone's secret what `Current.secrets` holds. Lines that a follower asked for go with it; a line
+    that moves to another follower is made anew, for its key stays on the old host.
+    """
+    wanted = {kind: desired.of(kind) for kind in KINDS}
+    held = {kind: {thing.name: thing for thing in current.of(kind) if scope.covers(kind, thing)} for kind in KINDS}
+    after = _Facts(current, digest)
+    deleted = {kind: sorted(set(held[kind]) - set(wanted[kind])) for kind in KINDS}
+    moved = [name for name, line in desired.lines.items() if after.moves(held["line"].get(name), line)]
+    deleted["line"] += [*moved, *_lines_of(deleted["follower"], current)]
+    for name in moved:
+        del held["line"][name]
+    changes = [Change(kind, "delete", name) for kind in _DELETED_FIRST for name in deleted[kind]]
+    changes += [change for kind in KINDS for change in _saves(kind, held[kind], wanted[kind], after)]
+    changes += [Change(kind, "delete", name) for kind in _DELETED_LAST for name in deleted[kind]]
+    return tuple(changes)
+
+
+def guard(changes: Iterable[Change], current: Current, scope: Scope) -> str | None:
+    """Why so many deletions are refused unless forced; None when they are few."""
+    owned = sum(scope.covers(kind, thing) for kind in KINDS for thing in current.of(kind))
+    deleted = sum(change.action == "delete" for change in changes)
+    if owned < FEWEST_GUARDED or deleted <= MOST_DELETED_SHARE * owned:
+        return None
+    return (
+        f"this deletes {deleted} of {owned} objects, more than {MOST_DELETED_SHARE:.0%}: use --force if that is meant"
+    )
+
+
+def orders_caused(changes: Iterable[Change], current: Current, desired: DesiredFleet) -> tuple[OrderCaused, ...]:
+    """The certificates that these changes will have ordered, with the reason for each."""
+    default = default_issuer(current, desired)
+    reasons = ((change.name, _reason_to_order(change)) for change in changes if change.kind == "line")
+    return tuple(
+        OrderCaused(name, desired.lines[name].names, desired.lines[name].issuer or default, reason)
+        for name, reason in reasons
+        if reason
+    )
+
+
+def default_issuer(current: Current, desired: DesiredFleet) -> str | None:
+    """The name of the issuer for lines that name none."""
+    named = [name for name, issuer in desired.issuers.items() if issuer.default]
+    named += [issuer.name for issuer in current.issuers if issuer.is_default and issuer.name not in desired.issuers]
+    return named[0] if named else None
+
+
+def _reason_to_order(change: Change) -> str | None:
+    """As the planner decides: other names or key types make another certificate, another issuer only the next one."""
+    if change.action == "create":
+        return "the first certificate"
+    causes = [one.field for one in change.fields if one.field in ("names", "key_types")]
+    return f"the {' and '.join(causes).replace('_', ' ')} changed" if change.action == "update" and causes else None
+
+
+def _lines_of(followers: Iterable[str], current: Current) -> list[str]:
+    gone = {follower.id for follower in current.followers if follower.name in set(followers)}
+    return sorted(line.name for line in current.lines if line.follower_id in gone and line.owner is Owner.FOLLOWER)
+
+
+def _saves(kind: Kind, held: Mapping[str, Thing], wanted: Mapping[str, Any], facts: "_Facts") -> Iterator[Change]:
+    """Updates before creations: the former default issuer stops being it before another becomes it."""
+    for name in sorted(wanted, key=lambda name: (name not in held, name)):
+        before = facts.of(held[name]) if name in held else {}
+        after = facts.wanted(name, wanted[name])
+        changed = tuple(
+            FieldChange(member, _shown(member, before.get(member)), _shown(member, value))
+            for member, value in after.items()
+            if before.get(member) != value and not (name not in held and value in (None, [], {}, False))
+        )
+        if name not in held:
+            yield Change(kind, "create", name, changed)
+        elif changed:
+            yield Change(kind, "update", name, changed)
+
+
+def _shown(member: str, value: Any) -> Any:
+    if member == "secret":
+        return f"a secret ({value[:8]})" if value else None
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Both sides in the same words: member → plain JSON value."""
+
+    current: Current
+    digest: Callable[[str], str]
+
+    def of(self, thing: Thing) -> dict[str, Any]:
+        match thing:
+            case Issuer():
+                return {
+                    "directory": thing.directory_url,
+                    "contact": list(thing.contact),
+                    "profile": thing.profile,
+                    "preferred_chain": thing.preferred_chain,
+                    "ca_certificates": thing.ca_certificates,
+                    "default": thing.is_default,
+                }
+            case Zone():
+                secret = self.current.secrets.get(thing.name)
+                return {"solver": thing.solver, "settings": thing.settings, "secret": secret}
+            case HttpName():
+                return {"solver": thing.solver}
+            case Line():
+                return {
+                    "follower": self._name_of(thing.follower_id, self.current.followers),
+                    "names": sorted(thing.names),
+                    "issuer": self._name_of(thing.issuer_id, self.current.issuers),
+                    "profile": thing.profile,
+                    "key_types": [str(key_type) for key_type in thing.key_types],
+                }
+            case Follower():
+                names = sorted(grant.name for grant in thing.grants if grant.kind is GrantKind.REQUEST)
+                return {"grants": {"request": names} if names else {}}
+
+    def wanted(self, name: str, thing: Any) -> dict[str, Any]:
+        match thing:
+            case DesiredZone():
+                kept = self.current.secrets.get(name) if thing.secret is None else None
+                secret = self.digest(thing.secret) if thing.secret else kept
+                return {"solver": thing.solver, "settings": thing.settings, "secret": secret}
+            case DesiredLine():
+                names, key_types = sorted(thing.names), [str(key_type) for key_type in thing.key_types]
+                facts = {"follower": thing.follower, "names": names, "issuer": thing.issuer}
+                return facts | {"profile": thing.profile, "key_types": key_types}
+            case DesiredFollower():
+                names = list(thing.grants.request)
+                return {"grants": {"request": names} if names else {}}
+            case DesiredIssuer():
+                return {
+                    "directory": thing.directory,
+                    "contact": list(thing.contact),
+                    "profile": thing.profile,
+                    "preferred_chain": thing.preferred_chain,
+                    "ca_certificates": thing.ca_certificates,
+                    "default": thing.default,
+                }
+        return {"solver": thing.solver}
+
+    def moves(self, held: Thing | None, wanted: DesiredLine) -> bool:
+        return held is not None and self.of(held)["follower"] != wanted.follower
+
+    @staticmethod
+    def _name_of(wanted_id: str | None, among: "tuple[Issuer, ...] | tuple[Follower, ...]") -> str | None:
+        return next((thing.name for thing in among if thing.id == wanted_id), None)
