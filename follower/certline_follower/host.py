@@ -1,6 +1,9 @@
 """The things a turn works with, and the state in hand."""
 
 import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,6 +38,7 @@ class Host:
     clock: Clock
     chance: Chance
     manifest: Manifest | None = None
+    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # around the wait for the master
 
     @property
     def state(self) -> State:
@@ -53,12 +57,17 @@ class Host:
     def later(self, former: Retry | None, error: str) -> Retry:
         return later(former, error, self.now(), self.chance)
 
+    def pause(self, seconds: float) -> None:
+        """Wait; a signal may end it."""
+        with self.interruptible():
+            self.clock.pause(seconds, threading.Event())
+
     def learn(self, manifest: Manifest) -> None:
         """Follow a manifest; the keys and pins it announces are on disk before they are relied on."""
         known = identities.with_keys(
             self.identity, signing_keys=manifest.signing_keys, tls_pins=manifest.tls_pins, epoch=manifest.epoch
         )
-        if known != self.identity:
+        if known != self.identity and not self.keeper.read_only:
             identities.save(self.settings.state_dir, known)
             self.identity = known
             self.client.believe(known.signing_keys, known.tls_pins)

@@ -83,7 +83,7 @@ def reload(host: Host, step: planning.Reload) -> None:
     """Check and reload one service; on failure go back to the former generation where that is the service's wish."""
     state = host.state
     debt, service = state.debts[step.service], host.settings.services.get(step.service)
-    error = _check_and_reload(host, service, debt) if service else None
+    error = _check_and_reload(service, debt) if service else None
     if error is None:
         host.save(_paid(state, step.service))
         return
@@ -95,7 +95,7 @@ def reload(host: Host, step: planning.Reload) -> None:
     raise StepFailed(f"service {step.service}: {error}")
 
 
-def _check_and_reload(host: Host, service: Service, debt: Debt) -> str | None:
+def _check_and_reload(service: Service, debt: Debt) -> str | None:
     """What went wrong, or None."""
     environment = _environment(service.name, debt.lines)
     check = services.run(service, "check", env=environment)

@@ -1,5 +1,6 @@
 """What this host holds and what it owes, as dataclasses and as one JSON document."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ FORMAT = 1
 MOST_BYTES = 33_554_432
 FIRST_PAUSE = timedelta(seconds=10)  # security note 4.5
 LONGEST_PAUSE = timedelta(minutes=30)
+CONTACT = "last-contact"  # its time of change is the news
 _NAME = "state.json"
 
 
@@ -133,6 +135,7 @@ class State:
     """The whole document."""
 
     format: int = FORMAT
+    follower_id: str = ""  # whose state it is: of no use after a new enrolment
     epoch: int = 0
     serial: int = 0
     etag: str | None = None
@@ -196,10 +199,11 @@ def read(body: bytes) -> State:
 
 
 class Keeper:
-    """Reads and writes the document; the state in hand is the one on disk."""
+    """Reads and writes the document; the state in hand is the one on disk, unless `read_only`."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, read_only: bool = False) -> None:
         self.path = state_dir / _NAME
+        self.read_only = read_only
         self.state = State()
 
     def load(self) -> str | None:
@@ -210,19 +214,28 @@ class Keeper:
             self.state = State()
         except codec.BadMessage:
             self.state = State()
-            aside = self.path.with_suffix(".damaged")
-            self.path.replace(aside)
-            return f"{self.path} was damaged: kept as {aside.name}, rebuilt from what is installed and from the master"
+            return self._put_aside()
         except OSError as error:
             raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
         return None
 
+    def _put_aside(self) -> str:
+        aside = self.path.with_suffix(".damaged")
+        if not self.read_only:
+            self.path.replace(aside)
+        return f"{self.path} was damaged: kept as {aside.name}, rebuilt from what is installed and from the master"
+
     def save(self, state: State) -> None:
         """Write it, if it changed, before anything that relies on it is done. Raises StateError."""
-        if state == self.state:
-            return
-        try:
-            write_private(self.path, codec.write(state))
-        except OSError as error:
-            raise StateError(f"{self.path} cannot be written: {error.strerror}") from None
+        if state != self.state and not self.read_only:
+            try:
+                write_private(self.path, codec.write(state))
+            except OSError as error:
+                raise StateError(f"{self.path} cannot be written: {error.strerror}") from None
         self.state = state
+
+    def note_contact(self) -> None:
+        """Remember, as a file's time and without syncing, when the master last answered."""
+        if not self.read_only:
+            with suppress(OSError):
+                (self.path.parent / CONTACT).touch()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from certline_follower import enrolment, installing, planning, reports, steps, wishes
+from certline_follower import installing, planning, reports, steps, wishes
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, StepFailed, log
 from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
@@ -14,7 +14,6 @@ from certline_follower.state import State, settled
 from certline_shared import manifest as manifests
 from certline_shared.manifest import BadManifest, Manifest
 
-FAILPOINTS = (*enrolment.FAILPOINTS, *steps.FAILPOINTS, *installing.FAILPOINTS)
 MOST_ROUNDS = 100  # a turn ends by itself; this stops one that would not
 
 _DO: dict[type, Callable[[Host, Any], None]] = {
@@ -33,6 +32,8 @@ _CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, planning.Install, plannin
 class Outcome:
     """What came of a turn."""
 
+    news: bool = False  # the manifest changed
+    polled: float = 0.0  # seconds until the master answered
     done: list[planning.Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class Outcome:
     refused: tuple[str, ...] = ()
     held_back: bool = False  # something is owed and not due yet
     next_look: datetime | None = None
+    lost: bool = False  # the turn broke off: the host itself cannot do its part
     away: MasterFault | None = None  # why the master's word could not be had
 
     @property
@@ -54,7 +56,10 @@ def recover(host: Host) -> list[str]:
     """
     note = host.keeper.load()
     notes = [note] if note else []
-    host.installer.recover()
+    if host.state.follower_id != host.identity.follower_id:
+        host.save(State(follower_id=host.identity.follower_id))
+    if not host.keeper.read_only:
+        host.installer.recover()
     live = host.installer.live()
     state = settled(host.state, live.number if live else None, live.lines if live else {})
     host.save(_checked(host, state, notes))
@@ -95,19 +100,33 @@ def _kept_manifest(host: Host) -> Manifest | None:
 def turn(host: Host, wait: int = 0) -> Outcome:
     """One turn; the master may hold its answer up to `wait` seconds. Raises StateError."""
     outcome = Outcome()
+    began = host.clock.monotonic()
     try:
-        _ask_master(host, wait)
+        outcome.news = _ask_master(host, wait)
     except MasterFault as fault:
         outcome.away = fault
+    outcome.polled = host.clock.monotonic() - began
     work(host, outcome)
     return outcome
 
 
-def _ask_master(host: Host, wait: int) -> None:
-    """Learn the manifest, if it changed. Raises MasterFault."""
-    answer = host.client.manifest(host.state.etag if host.manifest else None, wait)
+def preview(host: Host) -> tuple[Plan, MasterFault | None]:
+    """What a turn would do now, and why the master could not be asked, if so; does nothing."""
+    away: MasterFault | None = None
+    try:
+        _ask_master(host, 0)
+    except MasterFault as fault:
+        away = fault
+    return planning.plan(host.settings, host.state, host.manifest, host.now()), away
+
+
+def _ask_master(host: Host, wait: int) -> bool:
+    """Learn the manifest; whether it changed. Raises MasterFault."""
+    with host.interruptible():
+        answer = host.client.manifest(host.state.etag if host.manifest else None, wait)
+    host.keeper.note_contact()
     if answer.signed is None:
-        return
+        return False
     try:
         manifest = _open(host, answer.signed, now=host.now())
         if host.manifest and host.manifest.epoch == manifest.epoch:
@@ -125,6 +144,7 @@ def _ask_master(host: Host, wait: int) -> None:
             manifest=manifests.to_wire(answer.signed),
         )
     )
+    return True
 
 
 def _open(host: Host, signed: manifests.SignedManifest, now: datetime | None) -> Manifest:

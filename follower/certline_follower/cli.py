@@ -1,0 +1,187 @@
+"""The command line of the follower: reads its words, hands over, and turns errors into one line and an exit code."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from certline_follower.showing import one_line, status, status_text
+from certline_shared import __version__
+
+NOTHING, USAGE, REFUSED, FAILED, AWAY, BUSY = 0, 2, 3, 4, 5, 6
+
+EXIT_CODES = """\
+exit codes:
+  0   done, or nothing to do
+  2   wrong usage or settings, or this host is not enrolled
+  3   the master refuses something (see the text)
+  4   something failed and will be tried again
+  5   the master cannot be reached
+  6   another run of the follower is active
+  10  sync: something was changed (0 with --changed-is-zero)
+where several are true: 5, then 4, then 3, then 10
+"""
+
+
+class Failed(Exception):
+    """The command ends here, with this text and exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return NOTHING
+    except Exception as error:
+        if _code_of(error) is None and sys.flags.dev_mode:  # python -X dev shows where
+            raise
+        what = str(error) if _code_of(error) else f"a fault of certline itself: {type(error).__name__}: {error}"
+        print(f"certline-follower: {one_line(what)}", file=sys.stderr)  # noqa: T201 this is the command line
+        return _code_of(error) or FAILED
+
+
+def _code_of(error: Exception) -> int | None:
+    """By name, so that no command imports what it does not use; None for what nobody expected."""
+    if isinstance(error, Failed):
+        return error.code
+    names = {kind.__name__ for kind in type(error).__mro__}
+    codes = {
+        "SettingsError": USAGE,
+        "IdentityError": USAGE,
+        "BadEnrolmentString": USAGE,
+        "StateError": USAGE,
+        "EnrolmentError": REFUSED,
+        "Refused": REFUSED,
+        "Unreachable": AWAY,
+        "Untrusted": FAILED,
+        "InstallFault": FAILED,
+        "OSError": FAILED,
+    }
+    return next((code for name, code in codes.items() if name in names), None)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings file")
+    shared.add_argument("--output", choices=("text", "json"), default=argparse.SUPPRESS, help="how to show (text)")
+    top = argparse.ArgumentParser(
+        prog="certline-follower",
+        description="Gets this host's certificates from its certline master and installs them.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+    )
+    top.add_argument("--version", action="version", version=f"certline-follower {__version__}")
+    top.set_defaults(config=None, output="text")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, parents=[shared])
+        made.set_defaults(run=run)
+        return made
+
+    enroll = command("enroll", _enroll, "Make this host known to its master, by a one-time token.")
+    enroll.add_argument("--token-file", metavar="F", default="-", help="file with the token; - is standard input (-)")
+    enroll.add_argument("--replace", action="store_true", help="give a host that is enrolled another identity")
+    command("run", _run, "Keep the certificates current until SIGTERM; SIGHUP reads the settings anew.")
+    _add_sync(command("sync", _sync, "Do what is to be done now, and end."))
+    command("plan", _plan, "Show what would be done now, and why; do nothing.")
+    command("status", _status, "Show what this host has, by its own records.")
+    config = command("config", _config, "Show the settings in use, or an example.")
+    config.add_argument("what", choices=("show", "example"))
+    return top
+
+
+def _add_sync(sync: argparse.ArgumentParser) -> None:
+    sync.add_argument("--timeout", type=_seconds, default=120.0, metavar="S", help="wait for first versions (120)")
+    sync.add_argument("--splay", type=_splay, metavar="MIN-MAX", help="wait between MIN and MAX seconds before")
+    sync.add_argument("--wait", action="store_true", help="wait for another run to end")
+    sync.add_argument("--changed-is-zero", action="store_true", help="exit with 0 when something was changed")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("give 0 to 86400 seconds")
+    return value
+
+
+def _splay(text: str) -> tuple[float, float]:
+    low, dash, high = text.partition("-")
+    try:
+        least, most = _seconds(low), _seconds(high)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not MIN-MAX, two numbers of seconds such as 0-300") from None
+    if not dash or least > most:
+        raise argparse.ArgumentTypeError(f"{text!r}: MIN is at most MAX, as in 0-300")
+    return least, most
+
+
+def show(options: argparse.Namespace, data: object, text: Sequence[str]) -> None:
+    """The data as JSON, or its text, on standard output."""
+    lines = [json.dumps(data, indent=2, ensure_ascii=False)] if options.output == "json" else text
+    for line in lines:
+        print(line)  # noqa: T201 this is the command line
+
+
+def _find(options: argparse.Namespace) -> Path:
+    from certline_follower import settings
+
+    return settings.find(options.config, Path.cwd())
+
+
+def _status(options: argparse.Namespace) -> int:
+    from certline_follower import settings
+
+    loaded = settings.load(_find(options))
+    shown = status(loaded.state_dir, [line.name for line in loaded.lines])
+    show(options, shown, list(status_text(shown)))
+    return NOTHING
+
+
+def _config(options: argparse.Namespace) -> int:
+    from certline_follower import settings
+
+    if options.what == "example":
+        print(settings.example(), end="")  # noqa: T201 this is the command line
+        return NOTHING
+    from certline_follower.showing import settings_data
+
+    data = settings_data(settings.load(_find(options)))
+    show(options, data, [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in data.items()])
+    return NOTHING
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from certline_follower import commands
+
+    return commands.enroll(options, _find(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from certline_follower import commands
+
+    return commands.run(options, _find(options))
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from certline_follower import commands
+
+    return commands.sync(options, _find(options))
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from certline_follower import commands
+
+    return commands.plan(options, _find(options))

@@ -1,0 +1,5 @@
+"""The names of all places where a test may kill the follower."""
+
+from certline_follower import disk, enrolment, installing, steps
+
+FAILPOINTS = (*enrolment.FAILPOINTS, *steps.FAILPOINTS, *installing.FAILPOINTS, *disk.FAILPOINTS)

@@ -1,0 +1,115 @@
+"""What `status` and `plan` show, as plain data and as text; reads the state, imports neither httpx nor cryptography."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from certline_follower.state import CONTACT, HeldLine, Keeper, State
+from certline_shared import codec
+
+Shown = dict[str, Any]
+
+
+def status(state_dir: Path, wanted: list[str]) -> Shown:
+    """The state of this host by its own records. Raises StateError for a state of a newer version."""
+    keeper = Keeper(state_dir, read_only=True)
+    note = keeper.load()
+    offered = _offered(keeper.state)
+    names = [*wanted, *(name for name in sorted(keeper.state.lines) if name not in wanted)]
+    lines = [_line(keeper.state, name, offered.get(name, {}), in_file=name in wanted) for name in names]
+    services = {name: debt.retry.error if debt.retry else "owed" for name, debt in keeper.state.debts.items()}
+    return {
+        "enrolled": (state_dir / "identity.json").exists(),
+        "last_contact": _time_of(state_dir / CONTACT),
+        "generation": keeper.state.live.generation if keeper.state.live else None,
+        "lines": lines,
+        "services_owed": services,
+        "notes": [note] if note else [],
+    }
+
+
+def _offered(state: State) -> dict[str, Any]:
+    """The lines of the kept manifest, unchecked: for show only."""
+    try:
+        signed = json.loads(state.manifest or b"{}")
+        manifest = json.loads(codec.from_base64url(signed.get("manifest", "")) or b"{}")
+        return {line["name"]: line for line in manifest.get("lines", ())}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _line(state: State, name: str, offered: Shown, *, in_file: bool) -> Shown:
+    held, installed = state.line(name), state.installed(name)
+    return {
+        "line": name,
+        "installed": installed.number if installed else None,
+        "wanted": offered.get("version"),
+        "names": offered.get("names", []),
+        "not_after": offered.get("not_after"),
+        "standing": _standing(state, name) if in_file else "no longer in the file",
+        "error": _error(held) or offered.get("error"),
+    }
+
+
+def _standing(state: State, name: str) -> str:
+    held = state.line(name)
+    if held.refusal:
+        return "refused"
+    if held.held_back and not held.held_back.version.same(state.installed(name)):
+        return "an older version is installed, the newer one is held back" if state.installed(name) else "held back"
+    if state.installed(name):
+        owed = any(name in debt.lines for debt in state.debts.values())
+        return "installed, a reload is owed" if owed else "installed"
+    return "asked for" if held.asked else "not asked for yet"
+
+
+def _error(held: HeldLine) -> str | None:
+    if held.refusal:
+        return held.refusal.retry.error
+    return held.held_back.retry.error if held.held_back else None
+
+
+def _time_of(path: Path) -> str | None:
+    try:
+        return datetime.fromtimestamp(int(path.stat().st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OSError:
+        return None
+
+
+def status_text(shown: Shown) -> Iterator[str]:
+    """Line by line, for people."""
+    if not shown["enrolled"]:
+        yield "not enrolled: run certline-follower enroll with a token"
+    yield f"master last heard: {shown['last_contact'] or 'never'}; generation: {shown['generation'] or 'none'}"
+    for line in shown["lines"]:
+        version = f"version {line['installed']}" if line["installed"] else "no version"
+        until = f", valid until {line['not_after']}" if line["installed"] and line["not_after"] else ""
+        names = f" ({', '.join(line['names'])})" if line["names"] else ""
+        yield f"{line['line']}{names}: {line['standing']}, {version}{until}"
+        if line["error"]:
+            yield f"  {one_line(line['error'])}"
+    for service, why in shown["services_owed"].items():
+        yield f"service {service} is owed a reload: {one_line(why)}"
+    yield from shown["notes"]
+
+
+def one_line(text: str) -> str:
+    """A text with its control characters and line ends spelt as spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def settings_data(settings: Any) -> Shown:
+    """The settings as plain data; dataclasses as objects, paths as text."""
+    return {name: _plain(getattr(settings, name)) for name in settings.__dataclass_fields__}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if hasattr(value, "__dataclass_fields__"):
+        return settings_data(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -1,0 +1,68 @@
+"""`sync`: turns until each wanted line has a version, or the time is over; and its exit code."""
+
+from dataclasses import dataclass, field
+
+from certline_follower.host import Host
+from certline_follower.master_faults import Refused, Unreachable
+from certline_follower.planning import Step
+from certline_follower.turn import Outcome, recover, turn
+
+LONGEST_POLL = 55  # seconds
+NOTHING, CHANGED, USAGE, REFUSED, FAILED, AWAY, BUSY = 0, 10, 2, 3, 4, 5, 6
+_SHORT = 1.0  # seconds between two looks where the master does not hold a request open
+
+
+@dataclass(slots=True)
+class Synced:
+    """What came of a whole run."""
+
+    last: Outcome
+    notes: list[str]
+    done: list[Step] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    changed: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """The gravest thing that is true: see `--help`."""
+        away = self.last.away
+        if isinstance(away, Unreachable):
+            return AWAY
+        if self.failures or self.last.held_back:
+            return FAILED
+        if self.last.refused or isinstance(away, Refused):
+            return REFUSED
+        if away is not None:
+            return FAILED
+        return CHANGED if self.changed else NOTHING
+
+
+def sync(host: Host, timeout: float) -> Synced:
+    """Run turns; lines without any version are waited for up to `timeout` seconds. Raises StateError, InstallFault."""
+    until = host.clock.monotonic() + timeout
+    notes = recover(host)
+    outcome = turn(host)
+    synced = Synced(outcome, notes)
+    _add(synced, outcome)
+    while _worth_waiting(host, outcome) and (left := until - host.clock.monotonic()) > 0:
+        outcome = turn(host, wait=max(1, min(LONGEST_POLL, int(left))))
+        _add(synced, outcome)
+        if not outcome.done and outcome.polled < _SHORT:
+            host.pause(_SHORT)
+    if _worth_waiting(host, outcome):
+        names = ", ".join(outcome.waiting)
+        synced.failures.append(f"no version of {names} within {timeout:g} s; the next run takes it up")
+    return synced
+
+
+def _worth_waiting(host: Host, outcome: Outcome) -> bool:
+    if outcome.away is not None:
+        return False
+    return any(host.state.line(name).held_back is None for name in outcome.waiting) and not outcome.failures
+
+
+def _add(synced: Synced, outcome: Outcome) -> None:
+    synced.last = outcome
+    synced.done += outcome.done
+    synced.failures += outcome.failures
+    synced.changed = synced.changed or outcome.changed
