@@ -115,6 +115,7 @@ class Engine:
     def turn(self) -> None:
         """All that is due now, once."""
         now = self.clock.now()
+        self._renew_leases()
         with self.store.read() as records:
             due = records.lines.due(SYSTEM, now, 100)
         self.lines.turn(due)
@@ -131,17 +132,25 @@ class Engine:
                 self._held.append(journey)
         self.sweep.turn()
 
-    def run(self, within: timedelta = timedelta(hours=1)) -> None:
-        """Turn and let time pass until nothing is due any more within that time."""
-        horizon = self.clock.now() + within
+    def run(self, span: timedelta | None = None) -> None:
+        """Turn and let time pass until nothing is due within the next hour; or for exactly this span."""
+        horizon = self.clock.now() + (span or timedelta(hours=1))
         for _ in range(1000):
             self.turn()
             due = self._next_due()
             if due is None or due > horizon:
+                if span is not None:
+                    self.clock.advance(horizon - self.clock.now())
                 return
             if due > self.clock.now():
-                self.clock.advance((due - self.clock.now()).total_seconds())
+                self.clock.advance(due - self.clock.now())
         raise AssertionError("the engine does not come to rest")
+
+    def _renew_leases(self) -> None:
+        held, now = [journey.order.id for journey in self._held], self.clock.now()
+        self.store.write(
+            lambda records: records.orders.renew(SYSTEM, self.worker, held, now=now, lease=timedelta(hours=1))
+        )
 
     def _next_due(self) -> datetime | None:
         with self.store.read() as records:

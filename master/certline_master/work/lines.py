@@ -28,6 +28,7 @@ from certline_shared.failpoints import failpoint
 
 DIRECTORY_RETRY = timedelta(minutes=1)
 WINDOW_RETRY = timedelta(hours=6)  # RFC 9773 section 4.3.3
+SOONEST_CHECK = timedelta(minutes=1)
 
 log = logging.getLogger("certline.work.lines")
 
@@ -146,12 +147,13 @@ class Lines:
         try:
             window = self._accounts.client(issuer).renewal_info(certificate.chain)
         except CaError as fault:
-            again = max(fault.retry_at or now + WINDOW_RETRY, now + timedelta(minutes=1))
+            again = max(fault.retry_at or now + WINDOW_RETRY, now + SOONEST_CHECK)
             if certificate.renewal is not None:
                 return replace(certificate.renewal, next_check=again)
             return renewals.without_window(certificate.not_before, certificate.not_after, next_check=again)
         if window is None:
             return renewals.without_window(certificate.not_before, certificate.not_after, next_check=None)
+        window = replace(window, next_check=max(window.next_check, now + SOONEST_CHECK))
         if renewals.same_window(certificate.renewal, window) and certificate.renewal is not None:
             return replace(certificate.renewal, next_check=window.next_check)
         return renewals.within(window, self._context.chance.uniform(0.0, 1.0), now)
