@@ -1,7 +1,5 @@
 """One question to one DNS server, over UDP and then TCP, bounded in time and size; what it does wrong stays here."""
 
-import errno
-
 import dns.exception
 import dns.flags
 import dns.message
@@ -16,16 +14,10 @@ from certline_master.challenges.endpoint import Endpoint
 SECONDS = 2.0
 MOST_VALUES = 200
 
-_NO_WAY = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class NoAnswer(Exception):
     """The server gave no usable answer; the text continues a sentence that begins with the server."""
-
-
-class OutOfReach(NoAnswer):
-    """This machine has no way there (an IPv6 address, seen from a host with IPv4 only): it says nothing about the
-    server."""
 
 
 def ask_txt(server: Endpoint, name: str) -> set[str]:
@@ -48,8 +40,7 @@ def _ask(server: Endpoint, name: str) -> dns.message.Message:
     except dns.exception.Timeout:
         raise NoAnswer(f"does not answer within {SECONDS:g} s") from None
     except OSError as error:
-        kind = OutOfReach if error.errno in _NO_WAY else NoAnswer
-        raise kind(f"cannot be asked ({error.strerror or type(error).__name__})") from None
+        raise NoAnswer(f"cannot be asked ({error.strerror or type(error).__name__})") from None
     return answer
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import dns.exception
@@ -65,7 +65,8 @@ class Resolver:
 
     def apex(self, name: str) -> str:
         """The zone that a name is in, by the SOA of it or of its nearest parent. Raises SolverError."""
-        with _contained(name):
+        found = dns.name.root
+        with _contained(name), suppress(dns.resolver.NoRootSOA):
             found = dns.resolver.zone_for_name(f"{name}.", resolver=self._resolver(), lifetime=self._seconds)
         if found == dns.name.root:
             raise SolverError(

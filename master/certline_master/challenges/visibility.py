@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from certline_master.challenges.asking import NoAnswer, OutOfReach, ask_txt
+from certline_master.challenges.asking import NoAnswer, ask_txt
 from certline_master.challenges.dns01 import wished
 from certline_master.challenges.endpoint import Endpoint
 from certline_master.challenges.resolver import Resolver
@@ -19,6 +19,10 @@ SECONDS_PER_SERVER = 20.0
 
 Wishes = Mapping[str, Sequence[str]]
 """Record name → TXT values."""
+
+
+class _Lacks(NoAnswer):
+    """The server answers, but does not show what is wished."""
 
 
 class AuthoritativeLook:
@@ -60,17 +64,19 @@ class AuthoritativeLook:
         return self._lack_at([Endpoint(address, self._port) for address in addresses], server, wishes)
 
     def _lack_at(self, endpoints: Sequence[Endpoint], server: str, wishes: Wishes) -> str | None:
-        shown = False
+        """An address that is silent is made up for by another of the same server: so a CA does it, and most masters
+        have no way to IPv6 addresses. One that answers without a record is not."""
+        shown, silent = False, []
         for endpoint in endpoints:
             who = server if server == str(endpoint) else f"{server} ({endpoint.address})"
             try:
                 self._ask_for_all(endpoint, wishes)
-            except OutOfReach:  # most masters have no IPv6: what they cannot ask must not hold an order up
-                continue
-            except NoAnswer as error:
+                shown = True
+            except _Lacks as error:
                 return f"{who} {error}"
-            shown = True
-        return None if shown else f"{server} has no address that can be asked from here"
+            except NoAnswer as error:
+                silent.append(f"{who} {error}")
+        return None if shown else "; ".join(silent) or f"name server {server} has no address"
 
     def _ask_for_all(self, endpoint: Endpoint, wishes: Wishes) -> None:
         """Raises NoAnswer at the first record that is not as wished."""
@@ -79,4 +85,4 @@ class AuthoritativeLook:
             if self._clock.monotonic() > give_up_at:
                 raise NoAnswer(f"is too slow: {len(wishes)} records took more than {SECONDS_PER_SERVER:g} s")
             if set(values) - ask_txt(endpoint, record):
-                raise NoAnswer(f"does not show {record} yet")
+                raise _Lacks(f"does not show {record} yet")
