@@ -2,11 +2,13 @@
 
 import base64
 import gzip
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,6 +236,33 @@ def test_no_request_shows_more_than_it_must(bed: Bed, proxy: FaultProxy) -> None
     }
     assert payloads["my-order"] == payloads["authZ"] == payloads["certZ"] == ""
     assert payloads["chalZ"] == base64.urlsafe_b64encode(b"{}").decode().rstrip("=")
+
+
+def test_a_server_that_never_shakes_hands_is_given_up_at_the_deadline(bed: Bed) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_ca = replace(bed.issuer, directory_url=f"https://127.0.0.1:{silent.getsockname()[1]}/dir")
+        begun = time.perf_counter()
+        fault = unreachable(partial(bed.authorities.look_at_directory, silent_ca))
+    assert time.perf_counter() - begun < DEADLINE + 1
+    assert "within 1 s" in str(fault)
+
+
+def test_connections_are_kept_between_calls(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 requests one after the other none needs a new one."""
+    order = open_one(bed)
+    dialled: list[object] = []
+    connect = socket.socket.connect
+
+    def counted(plain: socket.socket, address: Any) -> None:
+        dialled.append(address)
+        connect(plain, address)
+
+    monkeypatch.setattr(socket.socket, "connect", counted)
+    for _ in range(40):
+        bed.ca.look(order.url)
+    assert dialled == []
+    bed.authorities.look_at_directory(_trusting(bed, f"{bed.issuer.ca_certificates}\n"))
+    assert dialled, "another client dials anew: the count above counts"
 
 
 def _trusting(bed: Bed, roots: str | None) -> Issuer:

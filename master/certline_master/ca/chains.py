@@ -13,7 +13,7 @@ MOST_ALTERNATES = 8
 
 _PEM_CHAIN = "application/pem-certificate-chain"
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")  # a target and its parameters (RFC 8288 section 3)
-_ALTERNATE = re.compile(r""";\s*rel\s*=\s*"?\s*alternate\s*"?""", re.IGNORECASE)
+_ALTERNATE = re.compile(r';\s*rel\s*=\s*("alternate"|alternate)\s*([;,]|$)', re.IGNORECASE)
 _LAST_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*\Z")
 
 
