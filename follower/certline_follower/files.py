@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -65,19 +66,30 @@ def write(name: str, dir_fd: int, data: bytes, *, uid: int = -1, gid: int = -1, 
 
 def replace(name: str, dir_fd: int, data: bytes, *, mode: int = 0o600) -> None:
     """The whole file at once, synced with its directory."""
-    new = f".{name}.new"
-    remove(new, dir_fd)
-    write(new, dir_fd, data, mode=mode)
-    os.rename(new, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    with _beside(name, dir_fd) as new:
+        write(new, dir_fd, data, mode=mode)
+        os.rename(new, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     os.fsync(dir_fd)
 
 
 def replace_link(name: str, dir_fd: int, target: str) -> None:
     """One rename: a reader finds the former link or this one. The directory is not synced."""
+    with _beside(name, dir_fd) as new:
+        os.symlink(target, new, dir_fd=dir_fd)
+        os.rename(new, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+@contextmanager
+def _beside(name: str, dir_fd: int) -> Iterator[str]:
+    """The name under which something is made ready; free at first, and free again when that fails."""
     new = f".{name}.new"
     remove(new, dir_fd)
-    os.symlink(target, new, dir_fd=dir_fd)
-    os.rename(new, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    try:
+        yield new
+    except OSError:
+        with suppress(OSError):
+            remove(new, dir_fd)
+        raise
 
 
 def remove(name: str, dir_fd: int) -> None:
@@ -88,6 +100,21 @@ def remove(name: str, dir_fd: int) -> None:
 def remove_tree(name: str, dir_fd: int) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(name, dir_fd=dir_fd)
+
+
+def sweep(path: Path, stray: re.Pattern[str]) -> None:
+    """Remove what has such a name; a directory without any is not touched (it may be read-only, or missing)."""
+    with suppress(FileNotFoundError):
+        names = [found.name for found in path.iterdir() if stray.fullmatch(found.name)]
+        if names:
+            with folder(path) as opened:
+                for name in names:
+                    _remove_any(name, opened)
+
+
+def _remove_any(name: str, dir_fd: int) -> None:
+    is_folder = stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    (remove_tree if is_folder else remove)(name, dir_fd)
 
 
 def exists(name: str, dir_fd: int) -> bool:

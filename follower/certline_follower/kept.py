@@ -15,6 +15,8 @@ from certline_shared.failpoints import failpoint
 
 LIVE = "live"
 GENERATIONS = "generations"
+JOURNAL = "copies.json"  # of a swap, while it lasts
+REPLACED = "replaced"  # what copies displaced that the follower had not made; never removed
 GENERATION_FILE = "generation.json"
 STATE_MODE = 0o711  # services pass through it on their way to `live`; what lies in it is 0600
 
@@ -22,7 +24,9 @@ WRITE_FAILPOINTS = ("install.after_tempdir", "install.after_each_file", "install
 PRUNE_FAILPOINTS = ("prune.after_rename", "prune.after_each")
 
 _NUMBER = re.compile(r"[0-9]{6,12}")
-_STRAY = re.compile(r"\.(new|old)-[0-9]+")
+_STRAY_GENERATION = re.compile(r"\.(new|old)-[0-9]+")
+_STRAY_FILE = re.compile(rf"\.({LIVE}|{re.escape(JOURNAL)})\.new")
+_HIDDEN = re.compile(r"\..+")
 
 Owners = Mapping[str, tuple[int, int]]  # uid and gid by the file's path in the generation
 
@@ -101,12 +105,9 @@ class Kept:
 
     def sweep(self) -> None:
         """Remove what a kill left that no journal knows of."""
-        with suppress(FileNotFoundError):
-            stray = [path.name for path in self.folder.iterdir() if _STRAY.fullmatch(path.name)]
-            if stray:
-                with self.opened() as folder:
-                    for name in stray:
-                        files.remove_tree(name, folder)
+        files.sweep(self.folder, _STRAY_GENERATION)
+        files.sweep(self._state_dir, _STRAY_FILE)
+        files.sweep(self._state_dir / REPLACED, _HIDDEN)
 
     def _prepare(self) -> None:
         if not self._state_dir.exists():

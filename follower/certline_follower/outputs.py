@@ -11,11 +11,9 @@ from certline_follower import files
 from certline_follower.faults import InstallFault, fault_of
 from certline_follower.files import Found
 from certline_follower.generation import InstalledGeneration, PlacedOutput
-from certline_follower.kept import Kept, shown
+from certline_follower.kept import REPLACED, Kept, shown
 from certline_follower.records import NOTHING, Entry, Placement
 from certline_shared.failpoints import failpoint
-
-REPLACED_FOLDER = "replaced"  # what copies displaced that the follower had not made; never removed
 
 FAILPOINTS = ("install.after_each_backup", "install.after_each_staged", "install.after_each_output")
 
@@ -108,15 +106,15 @@ class Outputs:
     def _back_up(self, path: Path, found: Found) -> str:
         name = f"{hashlib.sha256(found.data).hexdigest()[:12]}-{path.name[-40:]}"
         with files.folder(self._state_dir) as state:
-            files.ensure_folder(REPLACED_FOLDER, state, 0o700)
-            with files.folder(REPLACED_FOLDER, state, follow=False) as kept:
+            files.ensure_folder(REPLACED, state, 0o700)
+            with files.folder(REPLACED, state, follow=False) as kept:
                 if files.look(name, kept) != found:
                     files.remove(f".{name}", kept)
                     files.write(f".{name}", kept, found.data, uid=found.uid, gid=found.gid, mode=found.mode)
                     os.rename(f".{name}", name, src_dir_fd=kept, dst_dir_fd=kept)
                     os.fsync(kept)
         failpoint("install.after_each_backup")
-        return f"{REPLACED_FOLDER}/{name}"
+        return f"{REPLACED}/{name}"
 
     def _is_there(self, path: Path, entry: Entry) -> bool:
         with _explained(path), files.folder(path.parent) as parent:

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from certline_follower import files, records
 from certline_follower.faults import InstallFault, fault_of
-from certline_follower.kept import Kept
+from certline_follower.kept import JOURNAL, Kept
 from certline_follower.outputs import FAILPOINTS as OUTPUT_FAILPOINTS
 from certline_follower.outputs import Outputs
 from certline_follower.records import Swap
 from certline_shared.failpoints import failpoint
-
-JOURNAL = "copies.json"
 
 FAILPOINTS = (
     "install.after_journal",
