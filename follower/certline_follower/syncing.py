@@ -47,7 +47,7 @@ def sync(host: Host, timeout: float) -> Synced:
     while _worth_waiting(host, outcome) and (left := until - host.clock.monotonic()) > 0:
         outcome = turn(host, wait=max(1, min(LONGEST_POLL, int(left))))
         _add(synced, outcome)
-        if not outcome.done and outcome.polled < _SHORT:
+        if not outcome.done and not outcome.news and outcome.polled < _SHORT:
             host.pause(_SHORT)
     if _worth_waiting(host, outcome):
         names = ", ".join(outcome.waiting)
