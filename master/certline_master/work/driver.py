@@ -142,6 +142,7 @@ class Driver:
 
         self._context.store.write(write)
         failpoint(f"order.{order.state}.recorded")
+        log.debug("order moved", extra={"line": journey.work.line, "state": order.state})
         journey.work = replace(journey.work, order=order)
         journey.challenges.update((row.id, row) for row in rows)
 
