@@ -101,6 +101,11 @@ class Program:
         except subprocess.TimeoutExpired:
             self.kill9()
 
+    def wait(self, seconds: float) -> int:
+        """The exit code (minus the signal's number) once it has ended; subprocess.TimeoutExpired if it goes on."""
+        self._reap(seconds)
+        return 0 if self._process is None else int(self._process.returncode)
+
     def tail(self, lines: int = 30) -> str:
         """The last lines of the program's output."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -1,0 +1,1 @@
+"""The whole of certline on real parts: the installed commands, as processes of their own."""
