@@ -15,6 +15,7 @@ from certline_shared.chance import Chance
 
 LONGEST_POLL = 55  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 1_800.0  # seconds, security note 4.5
+REVOKED_PAUSE = 86_400.0  # only an enrolment ends it (protocol, section 5)
 _QUICK = 1.0  # the first new try after a failure
 _PATIENCE = 3  # answers in a row that asked for nothing
 
@@ -128,6 +129,8 @@ class Pace:
         if outcome.away or outcome.lost:
             self._away += 1
             pause = self._full_jitter(self._away, getattr(outcome.away, "retry_after", None))
+            if getattr(outcome.away, "kind", None) == "revoked":
+                pause = REVOKED_PAUSE
             return pause if look_in is None else min(pause, max(look_in, _QUICK))
         self._away = 0
         self._failing = self._failing + 1 if outcome.failures else 0
@@ -146,7 +149,7 @@ class Pace:
         self._idle += 1
         if outcome.news:
             return 0.0 if self._idle <= _PATIENCE else min(2.0 ** min(self._idle - _PATIENCE, 5), self._poll)
-        return self._poll * self._chance.uniform(0.8, 1.2)
+        return outcome.retry_after or self._poll * self._chance.uniform(0.8, 1.2)
 
     def _full_jitter(self, failures: int, retry_after: int | None) -> float:
         if retry_after is not None:

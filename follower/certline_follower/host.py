@@ -71,4 +71,6 @@ class Host:
             identities.save(self.settings.state_dir, known)
             self.identity = known
             self.client.believe(known.signing_keys, known.tls_pins)
+        if self.manifest and manifest.epoch > self.manifest.epoch:
+            log.warning("the master was restored from a backup", extra={"epoch": manifest.epoch})
         self.manifest = manifest

@@ -32,21 +32,33 @@ def install(host: Host, step: planning.Install) -> None:
         failpoint("install.intended")
         changed = host.installer.install(generation)
     except (InstallFault, OSError, ValueError) as error:
-        failed = {**host.state.failed, step.tag: host.later(host.state.failed.get(step.tag), str(error))}
-        host.save(replace(host.state, pending=None, failed=failed))
+        host.save(_after_fault(host, step, str(error)))
         raise StepFailed(f"not installed ({step.reason}): {error}") from None
     failpoint("install.swapped")
-    host.save(_installed(host, step, changed=changed))
+    host.save(_after_install(host, step, changed=changed))
 
 
-def _installed(host: Host, step: planning.Install, *, changed: bool) -> State:
-    state, now = host.state, host.now()
+def _after_fault(host: Host, step: planning.Install, error: str) -> State:
+    """The former generation is live; or this one, if the fault came after the swap: then its reloads wait."""
+    state, live = host.state, host.installer.live()
+    failed = {**state.failed, step.tag: host.later(state.failed.get(step.tag), error)}
+    if state.pending is None or live is None or live.number != state.pending.shown.generation:
+        return replace(state, pending=None, failed=failed)
+    waiting = {name: replace(debt, retry=host.later(None, error)) for name, debt in state.pending.debts.items()}
+    return swapped(replace(state, pending=replace(state.pending, debts=waiting)))
+
+
+def _after_install(host: Host, step: planning.Install, *, changed: bool) -> State:
+    """`changed` without a new generation: the same content, of which outputs had to be put back in place."""
+    state, now, live = host.state, host.now(), host.installer.live()
     failed = {tag: retry for tag, retry in state.failed.items() if tag != step.tag and not retry.is_due(now)}
-    if changed:
+    if state.pending and live and live.number == state.pending.shown.generation:
         return replace(swapped(state), failed=failed)
-    live = host.installer.live()
     number = live.number if live else 0
-    return replace(state, live=Shown(number, step.versions, step.tags), pending=None, failed=failed)
+    again = state.pending.debts if state.pending and changed else {}
+    debts = {name: replace(debt, generation=number, may_go_back=False) for name, debt in again.items()}
+    shown = Shown(number, step.versions, step.tags)
+    return replace(state, live=shown, pending=None, failed=failed, debts={**state.debts, **debts})
 
 
 def _materials(host: Host, step: planning.Install) -> list[LineMaterial]:

@@ -55,6 +55,7 @@ class ManifestAnswer:
 
     signed: SignedManifest | None
     etag: str | None
+    retry_after: int | None = None  # seconds, from a master that could not hold the request open
 
 
 class MasterClient:
@@ -74,7 +75,12 @@ class MasterClient:
             trust_env=False,  # no proxy and no CA from the environment
             follow_redirects=False,
             limits=httpx.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=120),
-            headers={"User-Agent": AGENT, "Accept-Encoding": "identity", "Accept": JSON},
+            headers={
+                "User-Agent": AGENT,
+                "Accept-Encoding": "identity",
+                "Accept": JSON,
+                "Certline-Protocol": str(messages.PROTOCOL),
+            },
         )
 
     def close(self) -> None:
@@ -109,7 +115,7 @@ class MasterClient:
             most=2 * MOST_MANIFEST_BYTES,
         )
         if answer.status == 304:
-            return ManifestAnswer(None, etag)
+            return ManifestAnswer(None, etag, _retry_after(answer))
         try:
             return ManifestAnswer(from_wire(answer.body), answer.headers.get("etag"))
         except BadManifest as error:
@@ -212,11 +218,13 @@ def _read(kind: type[T], answer: Answer) -> T:
 
 
 def _fault(answer: Answer, *, believed: bool, why_not: str = "") -> Exception:
-    """What an answer that is no success means; of one that nobody signed, only passing troubles and a 401."""
+    """What an answer that is no success means; nothing is concluded of one that nobody signed (protocol, section 5)."""
     if answer.status in _PASSING and not (believed and answer.status == 429):
         return Unreachable(f"the master answers {answer.status}{_detail(answer)}", _retry_after(answer))
-    if believed or answer.status == 401:  # who is not known to the master gets no better answer
+    if believed:
         return Refused(_problem(answer), _retry_after(answer))
+    if answer.status == 401:
+        return Untrusted(f"the master does not know this host, or something in between says so (401){_detail(answer)}")
     if 300 <= answer.status < 400:
         return Untrusted(f"the master's address answers with a redirect ({answer.status}): is the origin right?")
     return Untrusted(

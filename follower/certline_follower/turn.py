@@ -8,6 +8,7 @@ from typing import Any
 from certline_follower import installing, planning, reports, steps, wishes
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, StepFailed, log
+from certline_follower.master_client import ManifestAnswer
 from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
 from certline_follower.planning import Plan
 from certline_follower.state import State, settled
@@ -34,6 +35,7 @@ class Outcome:
 
     news: bool = False  # the manifest changed
     polled: float = 0.0  # seconds until the master answered
+    retry_after: int | None = None  # seconds, from a master that could not hold the request open
     done: list[planning.Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -88,11 +90,11 @@ def _checked(host: Host, state: State, notes: list[str]) -> State:
 
 
 def _kept_manifest(host: Host) -> Manifest | None:
-    """The manifest last followed, for while the master is away; expiry is the master's to say, so it is not asked."""
+    """The manifest last followed, for while the master is away."""
     if not host.state.manifest:
         return None
     try:
-        return _open(host, manifests.from_wire(host.state.manifest), now=None)
+        return _open(host, manifests.from_wire(host.state.manifest))
     except BadManifest:
         return None  # asked for anew
 
@@ -102,7 +104,8 @@ def turn(host: Host, wait: int = 0) -> Outcome:
     outcome = Outcome()
     began = host.clock.monotonic()
     try:
-        outcome.news = _ask_master(host, wait)
+        answer = _ask_master(host, wait)
+        outcome.news, outcome.retry_after = answer.signed is not None, answer.retry_after
     except MasterFault as fault:
         outcome.away = fault
     outcome.polled = host.clock.monotonic() - began
@@ -120,15 +123,15 @@ def preview(host: Host) -> tuple[Plan, MasterFault | None]:
     return planning.plan(host.settings, host.state, host.manifest, host.now()), away
 
 
-def _ask_master(host: Host, wait: int) -> bool:
-    """Learn the manifest; whether it changed. Raises MasterFault."""
+def _ask_master(host: Host, wait: int) -> ManifestAnswer:
+    """Learn the manifest, if it changed. Raises MasterFault."""
     with host.interruptible():
         answer = host.client.manifest(host.state.etag if host.manifest else None, wait)
     host.keeper.note_contact()
     if answer.signed is None:
-        return False
+        return answer
     try:
-        manifest = _open(host, answer.signed, now=host.now())
+        manifest = _open(host, answer.signed)
         if host.manifest and host.manifest.epoch == manifest.epoch:
             seen = {line.name: line.version for line in host.manifest.lines if line.version is not None}
             manifests.check_versions(manifest, seen)
@@ -144,10 +147,11 @@ def _ask_master(host: Host, wait: int) -> bool:
             manifest=manifests.to_wire(answer.signed),
         )
     )
-    return True
+    return answer
 
 
-def _open(host: Host, signed: manifests.SignedManifest, now: datetime | None) -> Manifest:
+def _open(host: Host, signed: manifests.SignedManifest) -> Manifest:
+    """Expiry is not asked: the answer that brought it was fresh by its nonce (protocol, section 6)."""
     floor = max(host.state.epoch, host.identity.epoch)
     return manifests.open_signed(
         signed,
@@ -155,13 +159,14 @@ def _open(host: Host, signed: manifests.SignedManifest, now: datetime | None) ->
         follower_id=host.identity.follower_id,
         epoch=floor,
         serial=host.state.serial if host.state.epoch == floor else 0,
-        now=now,
+        now=None,
     )
 
 
 def work(host: Host, outcome: Outcome) -> None:
     """Plan and do, stage by stage, until nothing is left that was not tried in this turn. Raises StateError."""
     tried: set[str] = set()
+    _try(host, outcome, lambda host: host.installer.recover())
     _try(host, outcome, installing.finish_going_back)
     for _ in range(MOST_ROUNDS):
         plan = _plan(host, outcome)
