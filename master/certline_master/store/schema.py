@@ -80,6 +80,7 @@ def _alone(found: Database) -> Iterator[None]:
         yield
         return
     found.sqlite_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found.sqlite_path.touch(mode=0o600, exist_ok=True)  # SQLite gives its log and index files the same mode
     held = WriterLock(found.sqlite_path)
     try:
         yield

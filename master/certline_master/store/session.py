@@ -80,11 +80,12 @@ class Upsert:
     def __init__(self, table: Table, key: Sequence[str], update: Sequence[str]) -> None:
         self._of: dict[bool, Insert] = {}
         for is_postgres, insert in ((True, postgresql.insert(table)), (False, sqlite.insert(table))):
-            self._of[is_postgres] = (
+            said = (
                 insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in update})
                 if update
                 else insert.on_conflict_do_nothing(index_elements=key)
             )
+            self._of[is_postgres] = said.execution_options(preserve_rowcount=True)  # else lost for an INSERT
 
     def on(self, session: Session) -> Insert:
         return self._of[session.is_postgres]
