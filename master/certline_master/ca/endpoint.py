@@ -9,7 +9,7 @@ from certline_master.ca.origin import Origin
 from certline_master.ca.problems import failure_of, read_object
 from certline_master.ca.transport import EXCHANGE_SECONDS, Answer, Transport
 from certline_master.ca.views import Listing, read_directory
-from certline_master.domain.errors import CaUnreachable
+from certline_master.domain.errors import CaError, CaUnreachable
 from certline_shared.clock import Clock
 
 DIRECTORY_AGE = timedelta(hours=1)
@@ -40,6 +40,7 @@ class Endpoint:
         self._count = count
         self._transport = Transport(self.origin, ca_certificates, clock, seconds=seconds)
         self._listing: tuple[float, Listing] | None = None
+        self._fault: tuple[float, CaError] | None = None
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
@@ -51,11 +52,13 @@ class Endpoint:
         return self._transport.send(method, url, body=body, accept=accept)
 
     def directory(self, *, afresh: bool = False) -> Listing:
-        """What the CA offers, asked once an hour, or now. One thread asks, the others wait for it."""
+        """What the CA offers, asked once an hour, or now. One thread asks, the others wait for what it learns."""
+        asked = self.clock.monotonic()
         with self._lock:
-            now = self.clock.monotonic()
-            if afresh or self._listing is None or now - self._listing[0] > DIRECTORY_AGE.total_seconds():
-                self._listing = (now, self._fetch_directory())
+            if self._fault is not None and self._fault[0] > asked:  # not 64 time-outs one after the other
+                raise self._fault[1].with_traceback(None)
+            if afresh or self._listing is None or asked - self._listing[0] > DIRECTORY_AGE.total_seconds():
+                self._listing = (asked, self._ask_for_directory())
             return self._listing[1]
 
     def nonce(self) -> str:
@@ -73,6 +76,13 @@ class Endpoint:
 
     def close(self) -> None:
         self._transport.close()
+
+    def _ask_for_directory(self) -> Listing:
+        try:
+            return self._fetch_directory()
+        except CaError as fault:
+            self._fault = (self.clock.monotonic(), fault)
+            raise
 
     def _fetch_directory(self) -> Listing:
         answer = self.send("directory", "GET", self._url, accept="application/json")
