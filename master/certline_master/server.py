@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -45,7 +46,10 @@ def listen(address: str) -> socket.socket:
 class ApiServer(uvicorn.Server):
     """uvicorn, which takes neither an SSL context of ours nor a handshake deadline by itself."""
 
-    def __init__(self, app: Any, listener: socket.socket, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, app: Any, listener: socket.socket, tls: ssl.SSLContext, *, stopping: Callable[[], None] = lambda: None
+    ) -> None:
+        """`stopping` is called first when it stops: requests that wait for news would hold it up."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -61,7 +65,7 @@ class ApiServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._listener, self._tls = listener, tls
+        self._listener, self._tls, self._stopping = listener, tls, stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         del sockets
@@ -80,6 +84,10 @@ class ApiServer(uvicorn.Server):
         )
         self.servers = [server]
         self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
     def run_until_told(self) -> None:
         """Serve until SIGTERM or SIGINT. (uvicorn raises the signal again once it has stopped; that is harmless.)"""

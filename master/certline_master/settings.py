@@ -19,7 +19,8 @@ class SettingsError(ValueError):
     """Settings that cannot be used; the text names file, line, field, what was wrong and what to do."""
 
 
-def _address(text: str) -> str:
+def address(text: str) -> str:
+    """An address to listen at, as it is. Raises ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535 or not host:
         raise ValueError(f"{text!r} is not HOST:PORT; write for example 127.0.0.1:8443 or [::]:8443")
@@ -35,7 +36,7 @@ def origin(text: str) -> str:
     return f"https://{host}" if parts.port in (None, 443) else f"https://{host}:{parts.port}"
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(address)]
 Origin = Annotated[str, AfterValidator(origin)]
 
 

@@ -12,6 +12,7 @@ from certline_master import identity, settings
 from certline_master.api.admin_tokens import new_token
 from certline_master.cli.client import PROFILE
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
+from certline_master.cli.with_follower import add, local_origin
 from certline_master.domain.access import SYSTEM, Role
 from certline_master.domain.errors import DomainError
 from certline_master.domain.model import AdminToken
@@ -29,7 +30,7 @@ TOKEN_LIFETIME = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the parts of an installation are. The KEK is never in the data folder: a copy of that must not open itself."""
+    """Where the parts of an installation are. The KEK is outside the data folder: a copy of that opens nothing."""
 
     folder: Path
 
@@ -82,22 +83,22 @@ def init(origins: tuple[str, ...], folder: Path, listen: str | None, with_follow
 
     Run twice it changes nothing.
     """
-    places = Places(folder.absolute())
-    wished = _origins(origins)
-    if places.settings.is_file() and not (with_follower and _lacks_follower(places)):
-        _unchanged(places, wished)
-        return
+    places, wished = Places(folder.absolute()), _origins(origins)
+    listen = _listen(listen or _default_listen(wished), on_loopback=with_follower)
     try:
-        made = _make(places, wished, listen)
+        if places.settings.is_file():
+            _unchanged(places, wished, follower_follows=with_follower)
+        else:
+            local = (local_origin(listen),) if with_follower else ()
+            _tell(places, _make(places, tuple(dict.fromkeys((*wished, *local))), listen))
+        if with_follower and settings.load(places.settings).local_follower.config is None:
+            add(places.settings, click.echo)
+    except settings.SettingsError as fault:
+        raise CommandFailed(str(fault), WRONG) from fault
     except OSError as fault:
         raise CommandFailed(f"{fault.filename or places.folder}: {fault.strerror}", WRONG) from fault
     except DomainError as fault:
         raise CommandFailed(str(fault), REFUSED) from fault
-    _tell(places, made)
-    if with_follower:
-        from certline_master.cli.local_follower import add
-
-        add(places.settings, echo=click.echo)
 
 
 def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -107,29 +108,36 @@ def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
         raise CommandFailed(f"--origin: {fault}", WRONG) from fault
 
 
-def _lacks_follower(places: Places) -> bool:
+def _listen(text: str, *, on_loopback: bool) -> str:
     try:
-        return settings.load(places.settings).local_follower.config is None
-    except settings.SettingsError as fault:
-        raise CommandFailed(str(fault), WRONG) from fault
-
-
-def _unchanged(places: Places, wished: tuple[str, ...]) -> None:
-    try:
-        present = settings.load(places.settings).api.origins
-    except settings.SettingsError as fault:
-        raise CommandFailed(str(fault), WRONG) from fault
-    click.echo(f"{places.settings} is there already: nothing was changed")
-    if set(present) != set(wished):
-        text = (
-            f"its origins are {', '.join(present)}; to change them, edit `origins` there and restart `certline serve`"
+        settings.address(text)
+    except ValueError as fault:
+        raise CommandFailed(f"--listen: {fault}", WRONG) from fault
+    if on_loopback and not _reaches_loopback(text):
+        raise CommandFailed(
+            f"--listen {text}: --with-follower needs the API on loopback too: leave --listen out", WRONG
         )
+    return text
+
+
+def _reaches_loopback(listen: str) -> bool:
+    return listen.rpartition(":")[0] in ("0.0.0.0", "[::]", "127.0.0.1", "localhost")  # noqa: S104 only compared
+
+
+def _unchanged(places: Places, wished: tuple[str, ...], *, follower_follows: bool) -> None:
+    """Raises SettingsError, and CommandFailed when other origins are wished than there are."""
+    present = settings.load(places.settings)
+    if not follower_follows or present.local_follower.config is not None:
+        click.echo(f"{places.settings} is there already: nothing was changed")
+    local = {local_origin(present.api.listen)}
+    if set(present.api.origins) - local != set(wished) - local:
+        listed = ", ".join(present.api.origins)
+        text = f"its origins are {listed}; to change them, edit `origins` there and restart `certline serve`"
         raise CommandFailed(text, REFUSED)
 
 
-def _make(places: Places, origins: tuple[str, ...], listen: str | None) -> str:
+def _make(places: Places, origins: tuple[str, ...], listen: str) -> str:
     """Everything, the settings last: they say that the rest is whole. Returns the admin token."""
-    listen = listen or _default_listen(origins)
     places.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     kek = _kek(places)
     url = f"sqlite:///{places.database}"
@@ -164,8 +172,8 @@ def _fill(store: SqlStore, places: Places, origins: tuple[str, ...], listen: str
         own = identity.load(records)
     identity.keep_api_certificate(places.tls, own.certificates[0], origins, now)
     token = store.write(_add_token)
-    port = listen.rpartition(":")[2]
-    profile = {"url": f"https://127.0.0.1:{port}", "token": token, "ca_file": "tls/ca.pem"}
+    here = f"https://127.0.0.1:{listen.rpartition(':')[2]}" if _reaches_loopback(listen) else origins[0]
+    profile = {"url": here, "token": token, "ca_file": "tls/ca.pem"}
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in profile.items()]
     write_whole(
         places.profile, "".join(["# how `certline` on this machine reaches its master\n", *lines]).encode(), mode=0o600

@@ -1,26 +1,28 @@
 """The command line of the master: `certline`."""
 
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 
-from certline_master.cli.failures import CommandFailed
+from certline_master.cli.failures import WRONG, CommandFailed, one_line
 from certline_shared import __version__
 
+_HERE = "certline_master.cli."
 LATE = {
-    "init": "certline_master.cli.init:init",
-    "serve": "certline_master.cli.serve:serve",
-    "migrate": "certline_master.cli.serve:migrate",
-    "plan": "certline_master.cli.fleet:plan",
-    "apply": "certline_master.cli.fleet:apply",
-    "status": "certline_master.cli.objects:status",
-    "line": "certline_master.cli.objects:line",
-    "follower": "certline_master.cli.objects:follower",
-    "event": "certline_master.cli.objects:event",
-    "config": "certline_master.cli.config:config",
+    "init": ("init:init", "Make everything needed to serve."),
+    "serve": ("serve:serve", "Run the API and the workers."),
+    "migrate": ("serve:migrate", "Bring the database to this release's schema."),
+    "plan": ("fleet:plan", "Show what the fleet file would change."),
+    "apply": ("fleet:apply", "Make the fleet as the file says."),
+    "status": ("status:status", "Show how the fleet does."),
+    "line": ("lines:line", "Certificate lines: list, show, issue, history."),
+    "follower": ("followers:follower", "Followers: create, token, list, show, revoke."),
+    "event": ("events:event", "Audit records."),
+    "config": ("config:config", "The settings in force, examples, the fleet file's schema."),
 }
-"""Command -> where it is: imported when it is called, so that each starts fast."""
+"""Command -> where it is, and its help: imported when it is called, so that each starts fast."""
 
 
 class LateGroup(click.Group):
@@ -32,21 +34,15 @@ class LateGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 click's interface
         if cmd_name not in LATE:
             return None
-        from importlib import import_module
-
-        module, _, attribute = LATE[cmd_name].partition(":")
-        command = getattr(import_module(module), attribute)
+        module, _, attribute = LATE[cmd_name][0].partition(":")
+        command = getattr(import_module(_HERE + module), attribute)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{LATE[cmd_name]} is not a command")
+            raise TypeError(f"{LATE[cmd_name][0]} is not a command")
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except CommandFailed as failure:
-            for line in str(failure).splitlines():
-                click.echo(f"certline: {line}", err=True)
-            ctx.exit(failure.code)
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 the same
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in LATE.items()])
 
 
 @click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -58,15 +54,30 @@ class LateGroup(click.Group):
 def certline(ctx: click.Context, config: str | None) -> None:
     """TLS certificates for hosts that can prove nothing to a CA.
 
-    Exit codes: 0 done or nothing to do; 2 wrong usage or configuration; 3 refused or not found; 4 something failed and will be
-    retried; 5 the master cannot be reached.
+    Exit codes: 0 done or nothing to do; 2 wrong usage or configuration; 3 refused or not found; 4 something failed
+    and will be retried; 5 the master cannot be reached; 10 apply --check: there is something to do.
     """
     ctx.obj = config
 
 
+def run(arguments: Sequence[str] | None = None) -> int:
+    """One command; its exit code. What goes wrong is told on stderr, without a traceback."""
+    try:
+        code = certline.main(arguments, prog_name="certline", standalone_mode=False)
+    except CommandFailed as failure:
+        for line in str(failure).splitlines():
+            click.echo(f"certline: {one_line(line)}", err=True)
+        return failure.code
+    except click.ClickException as fault:
+        fault.show()
+        return fault.exit_code
+    except click.Abort:  # Ctrl-C, also at a question
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
+
+
 def settings_path(config: str | None) -> Path:
     """Where the settings are. Raises CommandFailed."""
-    from certline_master.cli.failures import WRONG
     from certline_master.settings import SettingsError, find
 
     try:

@@ -1,0 +1,122 @@
+"""The fleet file's shape: its members, what each may be, and the JSON schema that editors read."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cryptography import x509
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+from certline_shared.keys import KeyType
+
+MOST_BYTES = 1_000_000  # of a file that the fleet file refers to
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What references count from: the fleet file's folder and the environment. It is a model's validation context."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+
+def _certificates(path: str, info: ValidationInfo) -> str:
+    text = _file(path, info)
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise ValueError(f"{path} holds no certificate in PEM form: name a file of CA certificates") from None
+    return text
+
+
+def _secret(reference: str, info: ValidationInfo) -> str:
+    """The secret that is referred to. No text from here repeats a value that is no reference."""
+    kind, colon, rest = reference.partition(":")
+    if not colon or kind not in ("file", "env") or not rest:
+        raise ValueError("a secret does not stand in this file: write file:PATH, or env:NAME")
+    secret = _file(rest, info) if kind == "file" else _around(info).environ.get(rest)
+    if secret is None:
+        raise ValueError(f"the environment variable {rest} is not set")
+    if not secret.strip():
+        raise ValueError(f"{reference} is empty: put the secret there")
+    return secret.strip()
+
+
+def _file(name: str, info: ValidationInfo) -> str:
+    try:
+        with (_around(info).folder / name).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode()
+    except OSError as fault:
+        raise ValueError(f"{name} cannot be read: {fault.strerror}") from None
+    except ValueError:  # not UTF-8, or a NUL in the name
+        raise ValueError(f"{name} is not a text file") from None
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{name} has more than {MOST_BYTES} bytes")
+    return text
+
+
+def _around(info: ValidationInfo) -> Around:
+    return info.context if isinstance(info.context, Around) else Around(Path(), os.environ)
+
+
+CaFile = Annotated[str, AfterValidator(_certificates)]
+Secret = Annotated[str, Field(repr=False, json_schema_extra={"pattern": "^(file|env):."}), AfterValidator(_secret)]
+
+
+class _Part(BaseModel):
+    """Nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class IssuerPart(_Part):
+    directory: str = Field(description="https URL of the CA's ACME directory")
+    contact: list[str] = Field(default=[], description="mailto: URLs")
+    profile: str = Field(default="", description="certificate profile to ask for")
+    preferred_chain: str = Field(default="", description="common name of the root that chains should end in")
+    ca_file: CaFile = Field(default="", description="PEM file: the CAs to trust for the directory's own certificate")
+    default: bool = Field(default=False, description="the issuer of lines that name none")
+
+
+class ZonePart(_Part):
+    model_config = ConfigDict(extra="allow")
+
+    solver: str = Field(description="rfc2136 or responder; its settings stand beside it")
+    secret: Secret = Field(default="", description="file:PATH or env:NAME of the TSIG key, base64")
+
+
+class LinePart(_Part):
+    follower: str = Field(description="the follower that gets the certificate")
+    names: list[str] = Field(min_length=1, description="the certificate's DNS names")
+    issuer: str = Field(default="", description="left out: the default issuer")
+    profile: str = Field(default="", description="left out: the issuer's")
+    key_types: list[Annotated[KeyType, Field(strict=False)]] = [KeyType.ECDSA_P256]
+
+
+class GrantsPart(_Part):
+    request: list[str] = Field(default=[], description="names that the follower may ask certificates for")
+
+
+class FollowerPart(_Part):
+    grants: GrantsPart = GrantsPart()
+
+
+class FleetPart(_Part):
+    """The wished state of a certline master; `certline plan -f` shows what it would change."""
+
+    model_config = ConfigDict(title="certline fleet file")
+
+    issuers: dict[str, IssuerPart] = Field(default={}, description="CAs, by a name of your choice")
+    zones: dict[str, ZonePart] = Field(default={}, description="DNS zones and the solver that may change each")
+    http: dict[str, str] = Field(default={}, description="DNS names proven by http-01, and by which solver: listener")
+    followers: dict[str, FollowerPart] = Field(default={}, description="hosts, and what each may ask for")
+    lines: dict[str, LinePart] = Field(default={}, description="certificate lines made by the operator")
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON schema of the fleet file."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | FleetPart.model_json_schema()

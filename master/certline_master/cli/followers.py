@@ -1,0 +1,130 @@
+"""`certline follower`: enrolled hosts, the string that enrols a new one, and revoking one."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from certline_master.cli.asking import Asked, asks_master, columns, on_terminal, shown_time
+from certline_master.cli.client import ProblemFailed
+from certline_master.cli.failures import REFUSED, CommandFailed
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Duration(click.ParamType[int]):
+    """`90s`, `30m`, `12h` or `2d`, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a duration: write for example 30m, 12h or 2d", param, ctx)
+        return int(timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds())
+
+
+_ttl = click.option(
+    "--ttl", type=Duration(), default="30m", show_default=True, metavar="TIME", help="How long the string is good: 30m."
+)
+
+
+@click.group()
+def follower() -> None:
+    """Followers: create, token, list, show, revoke."""
+
+
+@follower.command()
+@click.argument("name")
+@click.option("--grant", "grants", metavar="DNS-NAME", multiple=True, help="A name it may ask for; repeatable.")
+@_ttl
+@asks_master
+def create(asked: Asked, name: str, grants: tuple[str, ...], ttl: int) -> None:
+    """Make a follower, and print the one-time enrolment string for its host (on stdout, and nothing else)."""
+    if _exists(asked, name):
+        text = f"there is a follower {name} already: `certline follower token {name}` makes an enrolment string for it"
+        raise CommandFailed(text, REFUSED)
+    asked.client.put(_route(name), {"grants": {"request": list(grants)}})
+    _make_token(asked, name, ttl, replace=False)
+
+
+@follower.command()
+@click.argument("name")
+@click.option("--replace", is_flag=True, help="For a rebuilt host, which takes the place of the enrolled one.")
+@_ttl
+@asks_master
+def token(asked: Asked, name: str, ttl: int, *, replace: bool) -> None:
+    """Print a one-time enrolment string for a follower that exists (on stdout, and nothing else)."""
+    _make_token(asked, name, ttl, replace=replace)
+
+
+def _make_token(asked: Asked, name: str, ttl: int, *, replace: bool) -> None:
+    made = asked.client.post(f"{_route(name)}/token", {"ttl_seconds": ttl, "replace": replace})
+    if asked.output == "text" and not asked.quiet:
+        asked.note(f"good once, until {shown_time(made['expires'])}: on the host, `certline-follower enroll` reads it")
+    asked.show(made, [made["enrolment"]])
+
+
+def _exists(asked: Asked, name: str) -> bool:
+    try:
+        asked.client.get(_route(name))
+    except ProblemFailed as refused:
+        if refused.status == 404:
+            return False
+        raise
+    return True
+
+
+def _route(name: str) -> str:
+    return f"/v1/followers/{quote(name, safe='')}"
+
+
+@follower.command("list")
+@asks_master
+def list_(asked: Asked) -> None:
+    """List all followers."""
+    found = asked.client.get("/v1/followers")
+    if found or not asked.quiet or asked.output == "json":
+        rows = [(one["name"], one["state"], shown_time(one["last_seen"]), one["agent"] or "-") for one in found]
+        asked.show(found, columns([("FOLLOWER", "STATE", "LAST SEEN", "AGENT"), *rows]))
+
+
+@follower.command()
+@click.argument("name")
+@asks_master
+def show(asked: Asked, name: str) -> None:
+    """Show one follower and its grants."""
+    found = asked.client.get(_route(name))
+    asked.show(found, _story(found))
+
+
+def _story(found: dict[str, Any]) -> Iterator[str]:
+    yield found["name"]
+    for label, value in (
+        ("state", found["state"]),
+        ("owner", found["owner"]),
+        ("created", shown_time(found["created"])),
+        ("enrolled", shown_time(found["enrolled"])),
+        ("last seen", shown_time(found["last_seen"])),
+        ("agent", found["agent"] or "-"),
+    ):
+        yield f"  {label:<10}{value}"
+    for kind, names in found["grants"].items():
+        yield from (f"  {'may ' + kind:<14}{name}" for name in names)
+
+
+@follower.command()
+@click.argument("name")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@asks_master
+def revoke(asked: Asked, name: str, *, yes: bool) -> None:
+    """Revoke a follower for good, from its next request on; what is installed on its host stays there."""
+    if not yes and on_terminal() and not click.confirm(f"Revoke {name} for good?", err=True):
+        raise CommandFailed("nothing was done", REFUSED)
+    found = asked.client.post(f"{_route(name)}/revoke")
+    asked.show(found, [f"{found['name']} is {found['state']}"])

@@ -1,0 +1,148 @@
+"""`certline line`: the certificate lines, one line's story, and having a certificate issued now."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from certline_master.cli.asking import Asked, asks_master, columns, shown_time
+from certline_master.cli.client import AdminClient
+from certline_master.cli.events import event_rows
+from certline_master.cli.waiting import wait_for_version
+
+PAGE = 1000
+
+
+@click.group()
+def line() -> None:
+    """Certificate lines: list, show, issue, history."""
+
+
+def all_lines(client: AdminClient) -> list[dict[str, Any]]:
+    """All lines by name, page after page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = {"after": found[-1]["name"]} if found else {}
+        page = client.get("/v1/lines", {"limit": PAGE, **after})
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+@line.command("list")
+@asks_master
+def list_(asked: Asked) -> None:
+    """List all lines."""
+    found = all_lines(asked.client)
+    if found or not asked.quiet or asked.output == "json":
+        rows = [_row(one) for one in found]
+        asked.show(found, columns([("LINE", "FOLLOWER", "VERSION", "EXPIRES", "STANDING"), *rows]))
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    return one["name"], one["follower"], str(one["version"] or "-"), _until(one), one["standing"]
+
+
+def _until(one: dict[str, Any]) -> str:
+    return shown_time(one["not_after"]) if one["not_after"] else "-"
+
+
+@line.command()
+@click.argument("name")
+@asks_master
+def show(asked: Asked, name: str) -> None:
+    """Show one line: its names, when it renews and why, what it waits for, and where it is installed."""
+    found = asked.client.get(f"/v1/lines/{_safe(name)}")
+    asked.show(found, _story(found))
+
+
+def _safe(name: str) -> str:
+    """A name as a path segment; the master checks the rest."""
+    from urllib.parse import quote
+
+    return quote(name, safe="@")
+
+
+def _story(found: dict[str, Any]) -> Iterator[str]:
+    line = found["line"]
+    yield line["name"]
+    for label, name in zip(["names", *[""] * len(line["shown"])], line["shown"], strict=False):
+        yield _entry(label, name)
+    yield _entry("follower", line["follower"])
+    yield _entry("issuer", line["issuer"] or "none")
+    yield _entry("profile", line["profile"] or "the issuer's")
+    yield _entry("key types", " ".join(line["key_types"]))
+    yield _entry("owner", line["owner"])
+    yield _entry("standing", line["standing"])
+    if line["csr_wanted"]:
+        yield _entry("waits for", f"a request of {line['follower']} ({' '.join(line['csr_wanted'])})")
+    yield from _versions(found["versions"])
+    yield from (_entry("order", _order(order)) for order in found["orders"] if order["state"] not in _ENDED)
+    yield from (_entry("deployed", _deployment(one)) for one in found["deployments"])
+
+
+_ENDED = ("issued", "failed")
+
+
+def _entry(label: str, text: str) -> str:
+    return f"  {label:<10}{text}"
+
+
+def _versions(versions: list[dict[str, Any]]) -> Iterator[str]:
+    for version in versions:
+        state = f"{version['number']} {version['state']}, {shown_time(version['created'])}: {version['reason']}"
+        yield _entry("version", state)
+        if version["failure"]:
+            yield _entry("", f"failed: {version['failure']['detail']}")
+        if version["state"] == "live":
+            yield from (_entry("", text) for one in version["certificates"] for text in _certificate(one))
+
+
+def _certificate(one: dict[str, Any]) -> Iterator[str]:
+    yield f"{one['key_type']}, serial {one['serial']}, valid until {shown_time(one['not_after'])}"
+    if one["renewal"]:
+        yield one["renewal"]
+
+
+def _order(order: dict[str, Any]) -> str:
+    waiting = f": {order['waiting']}" if order["waiting"] else ""
+    tries = f" (failures in a row: {order['attempts']})" if order["attempts"] else ""
+    return f"{order['state']}{waiting}{tries}"
+
+
+def _deployment(one: dict[str, Any]) -> str:
+    held = f", held back by: {one['error']}" if one["error"] else ""
+    return f"version {one['version']} on {one['follower']}: {one['state']}, {shown_time(one['updated'])}{held}"
+
+
+@line.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Issue again, whatever the age.")
+@click.option("--wait", is_flag=True, help="Wait until the certificate is issued (exit 4 when it is not).")
+@click.option("--timeout", type=click.FloatRange(1, 86_400), default=600, show_default=True, help="Seconds for --wait.")
+@asks_master
+def issue(asked: Asked, name: str, *, force: bool, wait: bool, timeout: float) -> None:
+    """Have the master look at a line now, and issue if it is due (with --force: whatever the age)."""
+    route = f"/v1/lines/{_safe(name)}"
+    before = asked.client.get(route)
+    said = asked.client.post(f"{route}/issue", {"force": force})
+    if not wait:
+        asked.show(said, [f"{name}: {said['standing']}"])
+        return
+    version = wait_for_version(asked.client, route, before, force=force, seconds=timeout)
+    if version is None:
+        if not asked.quiet:
+            asked.show(said, [f"nothing to do: {said['standing']}"])
+        return
+    serials = " ".join(str(one["serial"]) for one in version["certificates"])
+    asked.show(version, [f"{name}: version {version['number']} was issued, serial {serials}"])
+
+
+@line.command()
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@asks_master
+def history(asked: Asked, name: str, limit: int) -> None:
+    """Show what happened to a line, newest first; a line that was deleted still has its history."""
+    found = asked.client.get(f"/v1/lines/{_safe(name)}/history", {"limit": limit})
+    asked.show(found, event_rows(found))

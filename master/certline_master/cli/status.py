@@ -1,0 +1,87 @@
+"""`certline status`: how the fleet does, with a bar per line that shows renewal and expiry."""
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from certline_master.cli.asking import Asked, asks_master, columns, shown_time, time_of
+from certline_master.cli.failures import one_line
+from certline_master.cli.lines import all_lines
+from certline_master.cli.timeline import bar
+
+BAR_CELLS = 30
+
+
+@click.command()
+@asks_master
+def status(asked: Asked) -> None:
+    """Show how the fleet does: each line's certificate, what fails, and when followers were last seen.
+
+    With --quiet only what fails is shown.
+    """
+    found = asked.client.get("/v1/status")
+    lines = all_lines(asked.client)
+    if asked.quiet and not found["failing"] and found["ready"] is None:
+        return
+    if asked.output == "text" and sys.stdout.isatty() and not asked.quiet:
+        _draw(found, lines)
+        return
+    asked.show(found | {"lines": lines}, _text(found, lines, quiet=asked.quiet))
+
+
+def _text(found: dict[str, Any], lines: list[dict[str, Any]], *, quiet: bool) -> Iterator[str]:
+    shown = [line for line in lines if line["failing"] or not quiet]
+    yield from _head(found)
+    if shown:
+        yield from columns([_row(line) for line in shown])
+    if not quiet and found["followers"]:
+        yield from columns([_seen(follower) for follower in found["followers"]])
+
+
+def _head(found: dict[str, Any]) -> Iterator[str]:
+    counts = found["counts"]
+    yield f"certline {found['version']}: " + (f"NOT READY: {found['ready']}" if found["ready"] else "ready")
+    yield (
+        f"{counts['lines']} lines, {counts['lines_live']} with a certificate, {len(found['failing'])} failing;"
+        f" {counts['orders_live']} orders under way; {counts['followers']} followers"
+    )
+
+
+def _row(line: dict[str, Any]) -> tuple[str, ...]:
+    expiry = f"expires {shown_time(line['not_after'])}" if line["not_after"] else "no certificate"
+    return "FAILING" if line["failing"] else "line", line["name"], line["follower"], expiry, line["standing"]
+
+
+def _seen(follower: dict[str, Any]) -> tuple[str, ...]:
+    return "follower", follower["name"], follower["state"], f"last seen {shown_time(follower['last_seen'])}"
+
+
+def _draw(found: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    """For a terminal. rich is imported here because it takes its time."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, now = Console(highlight=False), time_of(found["time"])
+    for text in _head(found):
+        console.print(one_line(text), markup=False)
+    table = Table("line", "follower", "now to the last expiry", "expires", "standing", box=None, pad_edge=False)
+    horizon = _horizon(now, lines)
+    for line in lines:
+        drawn = bar(now, time_of(line["renews"]), time_of(line["not_after"]), horizon, BAR_CELLS)
+        colour = "red" if line["failing"] else "green"
+        cells = (line["name"], line["follower"], drawn, shown_time(line["not_after"]), line["standing"])
+        table.add_row(*(Text(one_line(cell), style=colour if cell is drawn else "") for cell in cells))
+    if lines:
+        console.print(table)
+    for row in columns([_seen(follower) for follower in found["followers"]]) if found["followers"] else ():
+        console.print(row, markup=False)
+
+
+def _horizon(now: datetime | None, lines: list[dict[str, Any]]) -> timedelta:
+    """From now to the last expiry, so that all bars have one scale."""
+    ends = [moment for line in lines if (moment := time_of(line["not_after"])) is not None]
+    return max((end - now for end in ends), default=timedelta(0)) if now else timedelta(0)
