@@ -67,9 +67,8 @@ def finish(
             check=False,
         )
     except subprocess.TimeoutExpired as late:
-        raise AssertionError(
-            f"{' '.join(command)} did not end within {within:g} s:\n{late.stdout}{late.stderr}"
-        ) from None
+        said = b"".join(part for part in (late.stdout, late.stderr) if part).decode(errors="replace")
+        raise AssertionError(f"{' '.join(command)} did not end within {within:g} s:\n{said}") from None
     return Finished(tuple(command), done.returncode, done.stdout, done.stderr)
 
 

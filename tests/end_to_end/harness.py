@@ -76,7 +76,7 @@ def fleet(
     **more: Any,
 ) -> Fleet:
     """A fleet file's content: one issuer, the zone at the responder, followers with the names they may ask for."""
-    issuer = {"directory": ca.directory_url, "ca_certificates": str(ca.ca_file), "default": True}
+    issuer = {"directory": ca.directory_url, "ca_file": str(ca.ca_file), "default": True}
     return {
         "issuers": {ISSUER: issuer},
         "zones": zones if zones is not None else {ZONE: responder_zone()},
@@ -87,7 +87,7 @@ def fleet(
 
 def responder_zone() -> Fleet:
     """The zone answered by the master itself; every name in it is on loopback, where the CA connects for http-01."""
-    return {"solver": "responder", "settings": {"address": "127.0.0.1", "wildcard_address": "127.0.0.1"}}
+    return {"solver": "responder", "address": "127.0.0.1", "wildcard_address": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,9 @@ class MasterProcess:
 
     def start(self, *, failpoint: str | None = None, prefix: Sequence[str] = ()) -> None:
         """`certline serve`, until it is ready; a master with a failpoint may be gone again by then."""
-        words = [*prefix, installed("certline"), "--config", self.config_file, "serve"]
-        self._program = Program(words, log=self.log_file, env=under_test(failpoint), cwd=self.folder)
+        self._program = Program(
+            [*prefix, *self.words("serve")], log=self.log_file, env=under_test(failpoint), cwd=self.folder
+        )
         self._program.start()
         self._program.wait_until(self.is_ready)
 
@@ -123,7 +124,10 @@ class MasterProcess:
 
     def command(self, *words: str | Path, given: str | None = None) -> Finished:
         """`certline WORDS`, as somebody on the master's machine."""
-        return finish([installed("certline"), "--config", self.config_file, *words], given=given, cwd=self.folder)
+        return finish(self.words(*words), given=given, cwd=self.folder)
+
+    def words(self, *words: str | Path) -> list[str | Path]:
+        return [installed("certline"), "--config", self.config_file, *words]
 
     def apply(self, fleet: Mapping[str, Any]) -> Finished:
         """`certline apply -f` of this fleet (JSON is YAML)."""
@@ -196,8 +200,7 @@ class MasterProcess:
     # --- what it left behind ---
 
     def log_records(self) -> list[dict[str, Any]]:
-        """Its log, one record a line; what is no record (a traceback, a library's print) comes as `event`."""
-        return [_record(line) for line in self.log_file.read_text(errors="replace").splitlines()]
+        return records_in(self.log_file)
 
     def standing_challenges(self) -> list[tuple[str, str]]:
         """(record, state) of every answer in the ledger that was not taken away (SQLite)."""
@@ -205,6 +208,12 @@ class MasterProcess:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             found = database.execute("SELECT record, state FROM challenges WHERE state <> 'removed'")
             return [(str(record), str(state)) for record, state in found]
+
+
+def records_in(log_file: Path) -> list[dict[str, Any]]:
+    """A log, one record a line; what is no record (a traceback, a library's print) comes as `event`."""
+    text = log_file.read_text(errors="replace") if log_file.exists() else ""
+    return [_record(line) for line in text.splitlines()]
 
 
 def _record(line: str) -> dict[str, Any]:
