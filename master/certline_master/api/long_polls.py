@@ -51,6 +51,10 @@ class LongPolls:
         self._seats: set[Seat] = set()
         self._closed = False
 
+    @property
+    def open(self) -> int:
+        return len(self._seats)
+
     @asynccontextmanager
     async def seat(self, follower_id: str, *, wanted: bool) -> AsyncIterator[Seat]:
         """A place to wait for rings of this follower's topic, heard from here on."""

@@ -1,7 +1,7 @@
 """Who may call which route: the one table. A route without a row cannot be served."""
 
 from fastapi import FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden
@@ -65,7 +65,10 @@ async def permitted(request: Request) -> None:
 def check_table(app: FastAPI) -> None:
     """Raises LookupError for a route without a row, or a row without a route."""
     routes = {
-        (method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods or ()
+        (method, route.path)
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute)
+        for method in route.methods or ()
     }
     unmatched = routes ^ set(LEAST)
     if unmatched:

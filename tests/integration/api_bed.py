@@ -1,0 +1,300 @@
+"""A master's API on a real server, store and engine, and clients for it: a follower that signs, people with tokens."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from certline_master.api.admin_tokens import new_token
+from certline_master.api.app import build_app
+from certline_master.api.services import MasterIdentity, Services
+from certline_master.domain.access import SYSTEM, Role
+from certline_master.domain.model import (
+    AdminToken,
+    Event,
+    Follower,
+    FollowerState,
+    Grant,
+    GrantKind,
+    Owner,
+)
+from certline_master.store.kek import Kek
+from certline_master.store.opening import SqlStore, open_store
+from certline_master.store.schema import migrate
+from certline_shared import enrolment, sealing, signing
+from certline_shared.codec import base64url
+from certline_shared.keys import KeyType, PrivateKey, generate, make_csr
+from certline_shared.messages import EnrolAnswer, EnrolRequest, LineWish, decode, encode
+from tests.fakes.ca import FakeAuthorities, FakeCa
+from tests.fakes.chance import SeededChance
+from tests.fakes.clock import FakeClock
+from tests.fakes.engine import Engine
+from tests.fakes.solver import FakeSolver
+
+HOST = "master.example"
+JSON = "application/json"
+MASTER_PRIVATE, MASTER_PUBLIC = signing.generate_identity()
+
+
+@dataclass
+class Bed:
+    """A running master. `http` speaks to it as anybody may."""
+
+    engine: Engine
+    services: Services
+    http: httpx.Client
+    url: str
+    tokens: Mapping[Role, str]
+    authorities: FakeAuthorities
+    app: Any
+
+    @property
+    def store(self) -> SqlStore:
+        return self.engine.store
+
+    @property
+    def clock(self) -> FakeClock:
+        return self.engine.clock
+
+    # --- people and scripts ---
+
+    def ask(self, method: str, path: str, body: Any = None, *, role: Role | None = Role.ADMIN) -> httpx.Response:
+        """A request with the token of that role; `body` is sent as JSON, bytes as they are."""
+        headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
+        if body is None:
+            return self.http.request(method, path, headers=headers)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.http.request(method, path, headers=headers | {"Content-Type": JSON}, content=content)
+
+    def apply(self, desired: Any, *, force: bool = False) -> httpx.Response:
+        """Plan and apply."""
+        planned = self.ask("POST", "/v1/fleet/plan", {"desired": desired})
+        if planned.status_code != 200:
+            return planned
+        return self.ask("POST", "/v1/fleet/apply", {"desired": desired, "hash": planned.json()["hash"], "force": force})
+
+    # --- followers ---
+
+    def follower(self, name: str = "web-1", grants: "tuple[str, ...]" = ("blog.example.com",)) -> "FollowerClient":
+        """An enrolled follower (without going through enrolment, which has tests of its own)."""
+        client = FollowerClient(self, *signing.generate_identity(), name=name)
+        granted = tuple(Grant(GrantKind.REQUEST, grant) for grant in grants)
+        follower = Follower(
+            client.follower_id, name, Owner.API, FollowerState.ACTIVE, granted, client.public, b"s" * 1216
+        )
+        self.store.write(lambda records: records.followers.save(SYSTEM, follower))
+        return client
+
+    def enrolment_string(self, name: str = "web-1") -> enrolment.EnrolmentString:
+        made = self.ask("POST", f"/v1/followers/{name}/token")
+        assert made.status_code == 200, made.text
+        return enrolment.from_text(made.json()["enrolment"])
+
+    # --- what is on record ---
+
+    def events(self, kind: str) -> list[Event]:
+        with self.store.read() as records:
+            return [event for event in records.events.all(SYSTEM, limit=1000) if event.kind == kind]
+
+    def stored_follower(self, name: str = "web-1") -> Follower:
+        with self.store.read() as records:
+            return records.followers.get(SYSTEM, name)
+
+    def set_state(self, name: str, state: FollowerState) -> None:
+        def work(records: Any) -> None:
+            follower = records.followers.get(SYSTEM, name)
+            records.followers.save(SYSTEM, replace(follower, state=state))
+
+        self.store.write(work)
+
+
+@dataclass
+class FollowerClient:
+    """A host that signs its requests and checks the answers."""
+
+    bed: Bed
+    private: bytes = field(repr=False)
+    public: bytes
+    name: str = "stranger"
+    follower_id: str = ""
+    key: PrivateKey = field(default_factory=lambda: generate(KeyType.ECDSA_P256))
+
+    def __post_init__(self) -> None:
+        self.follower_id = self.follower_id or self.bed.engine.chance.uuid()
+
+    def signed(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        query: str = "",
+        nonce: str | None = None,
+        created: datetime | None = None,
+        keyid: str | None = None,
+    ) -> dict[str, str]:
+        """The headers of a good request, unless told otherwise."""
+        parts = signing.RequestParts(method, HOST, path, query, JSON if body else None, body)
+        headers = signing.sign_request(
+            self.private,
+            parts,
+            keyid=keyid or self.follower_id,
+            nonce=nonce or base64url(self.bed.engine.chance.token(16)),
+            created=created or self.bed.clock.now(),
+        )
+        return headers | {"Host": HOST} | ({"Content-Type": JSON} if body else {})
+
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> httpx.Response:
+        return self.bed.http.request(method, path, headers=dict(headers), content=body or None, timeout=60)
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", *, etag: str | None = None, query: str = ""
+    ) -> httpx.Response:
+        """A good request; the answer's signature is checked."""
+        nonce = base64url(self.bed.engine.chance.token(16))
+        headers = self.signed(method, path, body, query=query, nonce=nonce)
+        if etag:
+            headers["If-None-Match"] = etag
+        answer = self.send(method, f"{path}?{query}" if query else path, headers, body)
+        check_signature(answer, nonce)
+        return answer
+
+    def wish(self, line: str, *names: str, key: PrivateKey | None = None, csr_names: Any = None) -> httpx.Response:
+        """PUT a wish with a request for it."""
+        csr = make_csr(key or self.key, tuple(csr_names or names))
+        return self.ask("PUT", f"/v1/follower/lines/{line}", encode(LineWish(names or None, {"ecdsa-p256": csr})))
+
+    def manifest(self, etag: str | None = None, wait: int = 0) -> httpx.Response:
+        return self.ask("GET", "/v1/follower/manifest", etag=etag, query=f"wait={wait}" if wait else "")
+
+
+def check_signature(answer: httpx.Response, nonce: str) -> None:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    signing.verify_answer((MASTER_PUBLIC,), headers, status=answer.status_code, body=answer.content, nonce=nonce)
+
+
+@dataclass
+class NewHost:
+    """A host with fresh keys that enrols with an enrolment string."""
+
+    bed: Bed
+    string: enrolment.EnrolmentString
+    address: str = "127.0.0.1"  # where it comes from: the limit of one attempt a second is per address
+
+    def __post_init__(self) -> None:
+        self.private, self.public = signing.generate_identity()
+        self.nonce = base64url(self.bed.engine.chance.token(16))
+
+    def request(self, **changes: Any) -> EnrolRequest:
+        """The message; `changes` are made before its MAC."""
+        fields: dict[str, Any] = {
+            "token_id": self.string.token_id,
+            "identity_key": self.public,
+            "sealing_key": SEALING_PUBLIC,
+            "sealing_suite": sealing.SUITE,
+            "nonce": self.nonce,
+            "protocol": 1,
+            "agent": "certline-follower test",
+        }
+        bare = EnrolRequest(**{**fields, **changes})
+        mac = enrolment.request_mac(enrolment.mac_key(self.string.secret), encode(bare, without=("mac",)))
+        return EnrolRequest(**{**fields, **changes, "mac": mac})
+
+    def enrol(
+        self, message: EnrolRequest | None = None, *, keyid: str | None = None, created: datetime | None = None
+    ) -> httpx.Response:
+        body = encode(message or self.request())
+        parts = signing.RequestParts("POST", HOST, "/v1/enroll", "", JSON, body)
+        headers = signing.sign_request(
+            self.private,
+            parts,
+            keyid=keyid or self.string.token_id,
+            nonce=base64url(self.bed.engine.chance.token(16)),
+            created=created or self.bed.clock.now(),
+        )
+        transport = httpx.HTTPTransport(local_address=self.address)
+        with httpx.Client(base_url=self.bed.url, transport=transport, timeout=60) as http:
+            return http.post("/v1/enroll", content=body, headers=headers | {"Host": HOST, "Content-Type": JSON})
+
+    def believed(self, answer: httpx.Response) -> EnrolAnswer:
+        """The answer's content, if its MAC holds."""
+        read = decode(EnrolAnswer, answer.content)
+        mac = enrolment.answer_mac(enrolment.mac_key(self.string.secret), encode(read, without=("mac",)))
+        assert enrolment.mac_holds(mac, read.mac)
+        assert read.nonce == self.nonce
+        return read
+
+
+SEALING_PUBLIC = sealing.generate()[1]
+
+
+@contextmanager
+def running_master(url: str, *, long_polls: int = 10) -> Iterator[Bed]:
+    """A master on that database, at http://127.0.0.1 on a free port."""
+    clock, chance = FakeClock(), SeededChance()
+    migrate(url)
+    store = open_store(url, kek=Kek(b"k" * 32), clock=clock, chance=chance)
+    store.initialise()
+    ca = FakeCa(clock)
+    engine = Engine(store, clock, chance, ca)
+    authorities = FakeAuthorities(ca)
+    services = Services(
+        store=store,
+        authorities=authorities,
+        solvers={"rfc2136": engine.solver, "responder": FakeSolver(), "listener": engine.solver},
+        dns=engine.dns,
+        bell=engine.bell,
+        clock=clock,
+        chance=chance,
+        identity=MasterIdentity(
+            MASTER_PRIVATE, MASTER_PUBLIC, signing.thumbprint(MASTER_PUBLIC), None, 1, ("ab" * 32,)
+        ),
+        origins=(f"https://{HOST}",),
+        trust="pin",
+        long_polls=long_polls,
+        ready=lambda: None,
+        version="0.1.0",
+    )
+    app = build_app(services)
+    tokens = {role: _make_token(store, role, chance, clock) for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN)}
+    try:
+        with _serving(app) as address, httpx.Client(base_url=address, timeout=60) as http:
+            yield Bed(engine, services, http, address, tokens, authorities, app)
+    finally:
+        store.close()
+
+
+def sqlite_url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'certline.sqlite'}"
+
+
+def _make_token(store: SqlStore, role: Role, chance: SeededChance, clock: FakeClock) -> str:
+    made = new_token(chance)
+    token = AdminToken(chance.uuid(), f"the-{role}", role, made.prefix, clock.now(), None)
+    store.write(lambda records: records.tokens.add(SYSTEM, token, made.sha256))
+    return made.text
+
+
+@contextmanager
+def _serving(app: Any) -> Iterator[str]:
+    """The socket listens before the server starts, so that no client has to wait for it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        config = uvicorn.Config(app, log_config=None, lifespan="on", http="httptools", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            app.state.long_polls.close()
+            server.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()

@@ -1,0 +1,293 @@
+"""The follower's side of the API, over real HTTP: manifests, wishes, versions, reports."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.errors import CaRefused
+from certline_master.domain.model import FailureClass
+from certline_shared.keys import KeyType, generate, spki_sha256
+from certline_shared.manifest import Manifest, from_wire, open_signed
+from certline_shared.messages import DeploymentReport, LineWish, Problem, Report, VersionContent, decode, encode
+from tests.integration.api_bed import MASTER_PUBLIC, Bed, FollowerClient, running_master, sqlite_url
+
+FLEET = {
+    "issuers": {"ca": {"directory": "https://fake-ca.example/dir", "default": True}},
+    "zones": {"example.com": {"solver": "rfc2136"}},
+}
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    with running_master(sqlite_url(tmp_path), long_polls=2) as running:
+        answer = running.apply(FLEET)
+        assert answer.status_code == 200, answer.text
+        yield running
+
+
+def opened(host: FollowerClient, etag: str | None = None) -> Manifest:
+    answer = host.manifest(etag)
+    assert answer.status_code == 200, answer.text
+    return open_signed(
+        from_wire(answer.content), keys=(MASTER_PUBLIC,), follower_id=host.follower_id, epoch=0, serial=0, now=None
+    )
+
+
+def test_a_wish_becomes_a_certificate_that_the_manifest_names(bed: Bed) -> None:
+    host = bed.follower()
+    answer = host.wish("blog", "blog.example.com")
+    assert answer.json() == {"line": "blog@web-1", "names": ["blog.example.com"], "state": "waiting"}
+    bed.engine.run()
+    (line,) = opened(host).lines
+    assert (line.name, line.version) == ("blog", 1)
+    assert line.spki_sha256 == {"ecdsa-p256": spki_sha256(host.key)}
+    content = decode(VersionContent, host.ask("GET", "/v1/follower/lines/blog/versions/1").content)
+    (file,) = line.files
+    assert len(content.files[file.name].encode()) == file.length
+    assert host.wish("blog", "blog.example.com").json()["state"] == "live"
+
+
+def test_an_unchanged_manifest_is_answered_304_and_its_serial_stays(bed: Bed) -> None:
+    host = bed.follower()
+    first = host.manifest()
+    assert host.manifest(first.headers["ETag"]).status_code == 304
+    assert opened(host).serial == opened(host).serial == 1
+
+
+def test_the_serial_rises_with_the_content(bed: Bed) -> None:
+    host = bed.follower()
+    before = opened(host).serial
+    host.wish("blog", "blog.example.com")
+    assert opened(host).serial == before + 1
+
+
+def test_a_long_poll_answers_as_soon_as_there_is_news(bed: Bed) -> None:
+    host = bed.follower()
+    etag = host.manifest().headers["ETag"]
+    answers: list[int] = []
+    waiting = threading.Thread(target=lambda: answers.append(host.manifest(etag, wait=55).status_code))
+    waiting.start()
+    while not bed.app.state.long_polls.open:
+        pass
+    bed.ask("PUT", "/v1/followers/web-1", {"grants": {"request": ["shop.example.com"]}})
+    waiting.join(10)
+    assert answers == [200]
+
+
+def test_a_long_poll_without_news_ends_with_304(bed: Bed) -> None:
+    host = bed.follower()
+    etag = host.manifest().headers["ETag"]
+    assert host.manifest(etag, wait=1).status_code == 304
+
+
+def test_beyond_the_cap_a_long_poll_is_answered_at_once_with_the_time_to_come_back(bed: Bed) -> None:
+    host = bed.follower()
+    etag = host.manifest().headers["ETag"]
+    waiting = [threading.Thread(target=host.manifest, args=(etag, 30)) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    while bed.app.state.long_polls.open < 2:
+        pass
+    turned_away = host.manifest(etag, wait=30)
+    assert turned_away.status_code == 304
+    assert 15 <= int(turned_away.headers["Retry-After"]) <= 45
+    bed.app.state.long_polls.close()
+    for thread in waiting:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_name_without_a_grant_is_refused_by_name_and_on_record_once(bed: Bed) -> None:
+    host = bed.follower()
+    for _ in range(3):
+        answer = host.wish("blog", "blog.example.com", "evil.example.com")
+        assert answer.status_code == 403
+        problem = decode(Problem, answer.content)
+        assert problem.type == "urn:certline:problem:not-granted"
+        assert problem.names == ("evil.example.com",)
+    (refused,) = bed.events("wish.refused")
+    assert refused.data["names"] == ["evil.example.com"]
+    assert opened(host).lines == ()
+
+
+@pytest.mark.parametrize(
+    ("grant", "wished"),
+    [
+        ("example.com", "*.example.com"),
+        ("*.example.com", "www.example.com"),
+        ("*.example.com", "example.com"),
+        ("blog.example.com", "xblog.example.com"),
+        ("blog.example.com", "a.blog.example.com"),
+    ],
+)
+def test_a_grant_is_for_exactly_its_name(bed: Bed, grant: str, wished: str) -> None:
+    host = bed.follower(grants=(grant,))
+    assert host.wish("blog", wished).status_code == 403
+    assert host.wish("blog", grant).status_code == 200
+
+
+def test_another_spelling_of_a_granted_name_is_the_same_name(bed: Bed) -> None:
+    host = bed.follower(grants=("xn--bcher-kva.example.com",))
+    answer = host.wish("blog", "BÜCHER.example.com.", csr_names=["xn--bcher-kva.example.com"])
+    assert answer.json()["names"] == ["xn--bcher-kva.example.com"]
+
+
+def test_a_name_that_nothing_can_prove_is_refused_with_what_to_do(bed: Bed) -> None:
+    host = bed.follower(grants=("www.elsewhere.test",))
+    answer = host.wish("blog", "www.elsewhere.test")
+    assert answer.status_code == 422
+    assert "no zone for www.elsewhere.test" in answer.json()["errors"][0]["detail"]
+
+
+def test_a_request_for_other_names_than_the_wish_is_refused(bed: Bed) -> None:
+    host = bed.follower(grants=("blog.example.com", "shop.example.com"))
+    answer = host.wish("blog", "blog.example.com", csr_names=["blog.example.com", "shop.example.com"])
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "/csrs/ecdsa-p256"
+
+
+def test_a_body_with_two_faults_names_both_fields(bed: Bed) -> None:
+    host = bed.follower()
+    answer = host.ask("PUT", "/v1/follower/lines/blog", encode(LineWish(("10.0.0.1",), {"dsa": b"x"})))
+    assert [error["field"] for error in answer.json()["errors"]] == ["/names/0", "/csrs/dsa"]
+
+
+def test_the_same_wish_again_changes_nothing(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    written = len(bed.events("line.wished")) + len(bed.events("line.csr"))
+    host.wish("blog", "blog.example.com")
+    assert len(bed.events("line.wished")) + len(bed.events("line.csr")) == written == 2
+
+
+def test_a_changed_set_of_names_wants_a_new_request_and_is_issued_anew(bed: Bed) -> None:
+    host = bed.follower(grants=("blog.example.com", "www.example.com"))
+    host.wish("blog", "blog.example.com")
+    bed.engine.run()
+    changed = host.ask("PUT", "/v1/follower/lines/blog", encode(LineWish(("blog.example.com", "www.example.com"))))
+    assert changed.json()["state"] == "csr_wanted"
+    assert [wanted.key_type for wanted in opened(host).lines[0].csr_wanted] == ["ecdsa-p256"]
+    host.wish("blog", "blog.example.com", "www.example.com")
+    bed.engine.run()
+    assert opened(host).lines[0].version == 2
+
+
+def test_a_new_key_is_issued_for(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    bed.engine.run()
+    key = generate(KeyType.ECDSA_P256)
+    assert host.wish("blog", "blog.example.com", key=key).json()["state"] == "waiting"
+    bed.engine.run()
+    assert opened(host).lines[0].spki_sha256 == {"ecdsa-p256": spki_sha256(key)}
+
+
+def test_a_line_of_the_operators_takes_the_followers_request_and_no_other_names(bed: Bed) -> None:
+    host = bed.follower()
+    line = {"follower": "web-1", "names": ["shop.example.com"]}
+    assert bed.ask("PUT", "/v1/lines/shop", line).status_code == 200
+    assert [wanted.key_type for wanted in opened(host).lines[0].csr_wanted] == ["ecdsa-p256"]
+    refused = host.wish("shop", "blog.example.com")
+    assert refused.status_code == 422
+    accepted = host.wish("shop", csr_names=["shop.example.com"])
+    assert accepted.json() == {"line": "shop", "names": ["shop.example.com"], "state": "waiting"}
+
+
+def test_what_is_anothers_looks_as_if_it_were_not_there(bed: Bed) -> None:
+    owner, other = bed.follower("web-1"), bed.follower("web-2")
+    owner.wish("blog", "blog.example.com")
+    bed.engine.run()
+    foreign = other.ask("GET", "/v1/follower/lines/blog/versions/1")
+    missing = other.ask("GET", "/v1/follower/lines/none/versions/1")
+    assert foreign.status_code == missing.status_code == 404
+    assert foreign.json()["detail"].replace("blog", "none") == missing.json()["detail"]
+
+
+def test_a_version_that_is_not_issued_is_not_there(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    bed.engine.turn()
+    assert host.ask("GET", "/v1/follower/lines/blog/versions/1").status_code == 404
+
+
+def test_a_follower_may_not_have_more_than_a_hundred_lines(bed: Bed) -> None:
+    host = bed.follower()
+    body = encode(LineWish(("blog.example.com",)))
+    for number in range(100):
+        assert host.ask("PUT", f"/v1/follower/lines/line-{number}", body).status_code == 200
+    refused = host.ask("PUT", "/v1/follower/lines/line-100", body)
+    assert refused.status_code == 409
+    assert host.ask("PUT", "/v1/follower/lines/line-99", body).status_code == 200
+
+
+def test_a_report_is_on_record_with_one_event_for_each_change(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    bed.engine.run()
+    gone = DeploymentReport("gone", 1, "installed")
+    reports = [DeploymentReport("blog", 1, "installed"), DeploymentReport("blog", 1, "reloaded")]
+    for deployment in (reports[0], reports[0], reports[1]):
+        body = encode(Report("certline-follower 9", 1, (gone, deployment)))
+        assert host.ask("POST", "/v1/follower/reports", body).status_code == 204
+    assert len(bed.events("deployment.installed")) == len(bed.events("deployment.reloaded")) == 1
+    shown = bed.ask("GET", "/v1/lines/blog@web-1").json()
+    assert [(one["version"], one["state"]) for one in shown["deployments"]] == [(1, "reloaded")]
+    assert bed.ask("GET", "/v1/followers/web-1").json()["agent"] == "certline-follower 9"
+
+
+def test_a_report_of_a_failure_is_an_event_of_its_own(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    bed.engine.run()
+    failed = DeploymentReport("blog", 1, "installed", "the reload command of nginx failed")
+    assert host.ask("POST", "/v1/follower/reports", encode(Report("a", 1, (failed,)))).status_code == 204
+    (event,) = bed.events("deployment.failed")
+    assert "the reload command of nginx failed" in event.text
+
+
+def test_a_report_with_a_state_that_does_not_exist_names_the_field(bed: Bed) -> None:
+    host = bed.follower()
+    body = encode(Report("a", 1, (DeploymentReport("blog", 1, "wanted"),)))
+    answer = host.ask("POST", "/v1/follower/reports", body)
+    assert answer.json()["errors"][0]["field"] == "/deployments/0/state"
+
+
+def test_a_follower_that_has_seen_a_later_manifest_raises_an_alarm(bed: Bed) -> None:
+    host = bed.follower()
+    host.ask("POST", "/v1/follower/reports", encode(Report("a", 99, ())))
+    (event,) = bed.events("manifest.behind")
+    assert event.data == {"seen": 99, "here": 0}
+
+
+def test_what_holds_the_next_version_back_stands_in_the_manifest(bed: Bed) -> None:
+    host = bed.follower()
+    refusal = CaRefused("rejectedIdentifier", "not this name", FailureClass.NEEDS_PERSON)
+    bed.engine.ca.fail("newOrder", refusal)
+    host.wish("blog", "blog.example.com")
+    bed.engine.run(timedelta(minutes=1))
+    assert "not this name" in (opened(host).lines[0].error or "")
+
+
+def test_polling_notes_when_a_follower_was_seen_once_a_minute(bed: Bed) -> None:
+    host = bed.follower()
+    host.manifest()
+    first = bed.stored_follower().last_seen
+    bed.clock.advance(30)
+    host.manifest()
+    assert bed.stored_follower().last_seen == first
+    bed.clock.advance(31)
+    host.manifest()
+    assert bed.stored_follower().last_seen != first
+
+
+def test_a_line_that_the_operator_deletes_leaves_the_manifest(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    assert bed.ask("DELETE", "/v1/lines/blog@web-1").status_code == 200
+    assert opened(host).lines == ()
+    with bed.store.read() as records:
+        assert records.lines.all(SYSTEM) == []
