@@ -1,6 +1,7 @@
 """The master's engine as it is wired for `serve`, on a fresh SQLite database, as a process of its own.
 
-Prints {"seconds": ..., "cpu_seconds": ..., "requests": ...} from the moment the lines become due to the last live version.
+Prints {"seconds": ..., "cpu_seconds": ..., "requests": ...}: from the moment the lines become due to the last live
+version.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The floor: a bare asyncio loop on aiohttp that does only the ACME exchange with EC keys, polling at once. Keeps nothing.
+"""The floor: a bare asyncio loop on aiohttp that does only the ACME exchange with EC keys, polling at once.
 
 Run as a process of its own; prints {"seconds": ..., "requests": ..., "cpu_seconds": ...} for the certificates alone.
 """

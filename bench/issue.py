@@ -1,9 +1,10 @@
-"""Issuing: one certificate, and 50 with distinct names at 10 and 50 at once, against Pebble, beside a bare floor in the same run.
+"""Issuing: one certificate, and 50 with distinct names at 10 and 50 at once, against Pebble, beside a bare floor.
 
     python -m bench.issue [--json FILE]
 
-Pebble can lock itself up with many orders at once; a run that gets no answer within its deadline is noticed, Pebble is restarted, and
-the run is repeated (the figures tell how often). Each figure is the median of its rounds.
+Floor and engine ask the same Pebble in the same run; each figure is the median of its rounds. Pebble can lock itself up
+with many orders at once: a run that gets no answer within its deadline is noticed, Pebble is restarted, the run is
+repeated, and the figures tell how often.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench._report import Report
@@ -25,6 +27,15 @@ MOST_CPU_SECONDS = 0.025
 MOST_SECONDS_TO_FILE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one process does."""
+
+    module: str
+    count: int
+    at_once: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
@@ -34,7 +45,9 @@ def main() -> None:
     dns_port = free_port()
     restarts = 0
     with pebble("calm", dns_server=f"127.0.0.1:{dns_port}") as ca:
-        report.figures["one_engine_seconds"] = round(_median(ca, dns_port, "bench._engine", 1, 1, asked.rounds)[0], 4)
+        report.figures["one_engine_seconds"] = round(
+            _median(ca, dns_port, Run("bench._engine", 1, 1), asked.rounds)[0], 4
+        )
         for at_once in (10, COUNT):
             figures, again = _fifty(ca, dns_port, at_once, asked.rounds)
             restarts += again
@@ -51,8 +64,8 @@ def main() -> None:
 
 
 def _fifty(ca: Pebble, dns_port: int, at_once: int, rounds: int) -> tuple[dict[str, float], int]:
-    floor_seconds, floor_cpu, _, floor_restarts = _median(ca, dns_port, "bench._floor", COUNT, at_once, rounds)
-    seconds, cpu, requests, restarts = _median(ca, dns_port, "bench._engine", COUNT, at_once, rounds)
+    floor_seconds, floor_cpu, _, floor_restarts = _median(ca, dns_port, Run("bench._floor", COUNT, at_once), rounds)
+    seconds, cpu, requests, restarts = _median(ca, dns_port, Run("bench._engine", COUNT, at_once), rounds)
     figures = {
         "seconds": round(seconds, 4),
         "floor_seconds": round(floor_seconds, 4),
@@ -64,34 +77,39 @@ def _fifty(ca: Pebble, dns_port: int, at_once: int, rounds: int) -> tuple[dict[s
     return figures, floor_restarts + restarts
 
 
-def _median(
-    ca: Pebble, dns_port: int, module: str, count: int, at_once: int, rounds: int
-) -> tuple[float, float, float, int]:
-    runs, restarts = [], 0
+def _median(ca: Pebble, dns_port: int, run: Run, rounds: int) -> tuple[float, float, float, int]:
+    runs: list[dict[str, float]] = []
+    restarts = 0
     while len(runs) < rounds:
-        found = _run(ca, dns_port, module, count, at_once)
+        found = _run(ca, dns_port, run)
         if found is None:
             restarts += 1
             if restarts > 10:
                 raise SystemExit("Pebble locked itself up eleven times; the figures would mean nothing")
-            print(
-                f"{module}: no answer from Pebble within {DEADLINE:.0f} s; restarted, the run is repeated",
-                file=sys.stderr,
-            )
+            told = f"no answer from Pebble within {DEADLINE:.0f} s; restarted, the run is repeated"
+            print(f"{run.module}: {told}", file=sys.stderr)
             ca.restart()
         else:
             runs.append(found)
     kinds = ("seconds", "cpu_seconds", "requests")
-    seconds, cpu, requests = (statistics.median(run[kind] for run in runs) for kind in kinds)
+    seconds, cpu, requests = (statistics.median(done[kind] for done in runs) for kind in kinds)
     return seconds, cpu, requests, restarts
 
 
-def _run(ca: Pebble, dns_port: int, module: str, count: int, at_once: int) -> dict[str, float] | None:
-    """One process; None when it got no answer within the deadline and Pebble is stuck. Any other failure is told and ends the bench."""
-    command = [sys.executable, "-m", module, "--directory", ca.directory_url, "--ca-file", str(ca.authority.ca_file)]
-    command += ["--dns-port", str(dns_port), "--count", str(count), "--at-once", str(at_once)]
+def _run(ca: Pebble, dns_port: int, run: Run) -> dict[str, float] | None:
+    """One process; None when Pebble is stuck. Any other failure is told and ends the bench."""
+    command = [
+        sys.executable,
+        "-m",
+        run.module,
+        "--directory",
+        ca.directory_url,
+        "--ca-file",
+        str(ca.authority.ca_file),
+    ]
+    command += ["--dns-port", str(dns_port), "--count", str(run.count), "--at-once", str(run.at_once)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE * 3, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode == 0:
@@ -99,7 +117,7 @@ def _run(ca: Pebble, dns_port: int, module: str, count: int, at_once: int) -> di
         return found
     if ca.is_stuck(2):
         return None
-    raise SystemExit(f"{module} failed:\n{done.stderr}")
+    raise SystemExit(f"{run.module} failed:\n{done.stderr}")
 
 
 if __name__ == "__main__":
