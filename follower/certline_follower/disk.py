@@ -72,7 +72,7 @@ class Installer:
         """
         self.recover()
         live = self.live()
-        if live is not None and live.digest == generation.digest:
+        if live and live.digest == generation.digest and self._kept.holds(live.number, generation.files):
             return self._show(live, live)
         if generation.number in self._kept.numbers():
             raise InstallFault(f"generation {generation.number} is on disk already: render it with the next number")

@@ -32,7 +32,7 @@ Owners = Mapping[str, tuple[int, int]]  # uid and gid by the file's path in the 
 
 
 class Kept:
-    """All methods but `live_number`, `numbers` and `installed` raise OSError."""
+    """What changes something raises OSError; what looks takes what it cannot read as not there."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
@@ -57,6 +57,13 @@ class Kept:
             found = files.look(str(self.folder / name_of(number) / GENERATION_FILE))
             return None if found is None else records.read_generation(found.data, number)
         return None
+
+    def holds(self, number: int, contents: Mapping[str, FileContent]) -> bool:
+        """Whether its files are still those that were written."""
+        with suppress(OSError):
+            found = {source: files.look(str(self.folder / name_of(number) / source)) for source in contents}
+            return all(file is not None and file.data == contents[source].data for source, file in found.items())
+        return False
 
     def has(self, number: int) -> bool:
         """Whether it is there, under its name or not yet."""

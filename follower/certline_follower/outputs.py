@@ -52,6 +52,9 @@ class Outputs:
         """Put all of `before` back; for those that were not reached yet only the staged file goes."""
         for placement in reversed(placements):
             path = Path(placement.path)
+            with _explained(path):
+                if not path.parent.exists():
+                    continue  # what stood there went with its directory, by hand
             if not self._is_there(path, placement.before):
                 self._stage(path, placement.before)
                 self._show(path, placement.before)

@@ -2,12 +2,14 @@
 
 import itertools
 import re
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
 from certline_follower.disk import FAILPOINTS
+from certline_follower.faults import InstallFault
 from certline_follower.kept import PRUNE_FAILPOINTS
 from certline_follower.swapping import UNDO_FAILPOINTS
 from tests.integration.installing import SETTINGS, Host, reader
@@ -96,6 +98,19 @@ def test_a_recovery_that_is_killed_is_recovered_from(host: Host) -> None:
         killed = host.run(host.command(2), failpoint)
         assert killed.returncode == -signal.SIGKILL
     check_recovered(host, 1, 2)
+
+
+def test_a_destination_whose_directory_went_while_the_follower_was_down_stops_nothing(host: Host) -> None:
+    killed = host.run(host.command(2), "install.after_each_staged:2")
+    assert killed.returncode == -signal.SIGKILL
+    shutil.rmtree(host.folder / "copies")
+    host.installer().recover()
+    assert (host.live_version(), host.linked_version(), host.leftovers()) == (1, 1, [])
+    with pytest.raises(InstallFault, match="copies is missing: create it"):
+        host.install(2)
+    (host.folder / "copies").mkdir()
+    assert host.install(2)
+    assert (host.live_version(), host.copied_version()) == (2, 2)
 
 
 def injected(host: Host, calls: str, fault: str, version: int = 2) -> tuple[list[str], Path]:

@@ -1,6 +1,7 @@
 """What is installed is whole at every instant, goes where the settings say, and stays when the next cannot be had."""
 
 import os
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -263,6 +264,19 @@ def test_a_damaged_record_is_not_believed_and_the_next_installation_mends_it(dam
     assert host.install(1)
     assert (host.installer().numbers(), host.live_version()) == ([1, 2], 1)
     assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("name", ["shop/key.pem", "mail/fullchain.pem", "_outputs"])
+def test_a_live_generation_that_was_damaged_by_hand_is_made_anew(name: str, host: Host) -> None:
+    host.install(1)
+    damaged = host.state_dir / "live" / name
+    if damaged.is_dir():
+        shutil.rmtree(damaged)
+    else:
+        damaged.write_bytes(b"damaged")
+    assert host.install(1)
+    assert (host.live_version(), host.copied_version(), host.linked_version()) == (1, 1, 1)
+    assert not host.install(1)
 
 
 @pytest.mark.parametrize("target", ["../../etc", "/etc", "generations/../generations/000001", "generations/x"])
