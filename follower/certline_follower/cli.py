@@ -34,7 +34,8 @@ class Failed(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    options = parser().parse_args(arguments)
+    # Given here: parsers share their parents' actions, so that a default of one would be a default of all.
+    options = parser().parse_args(arguments, argparse.Namespace(config=None, output="text"))
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
@@ -83,7 +84,6 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
     )
     top.add_argument("--version", action="version", version=f"certline-follower {__version__}")
-    top.set_defaults(config=None, output="text")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
