@@ -20,8 +20,8 @@ from certline_master.store.session import Session, number, param, several
 from certline_master.store.tables import certificates, issuers, lines, orders, versions
 from certline_master.store.versions import CERTIFICATE
 
-_BY_DATABASE = func.clock_timestamp(type_=Time())
-_UNTIL_BY_DATABASE = cast(func.clock_timestamp() + bindparam("lease", type_=Interval()), DateTime(timezone=True))
+_BY_DATABASE = func.statement_timestamp(type_=Time())
+_UNTIL_BY_DATABASE = cast(func.statement_timestamp() + bindparam("lease", type_=Interval()), DateTime(timezone=True))
 _BY_CALLER = param("now", orders.c.due)
 _UNTIL_BY_CALLER = param("until", orders.c.due)
 

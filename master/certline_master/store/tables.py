@@ -296,7 +296,7 @@ orders = Table(
 # Literals, because a partial index serves only a query that says the same words.
 LIVE_ORDER = orders.c.state.not_in([literal_column("'issued'"), literal_column("'failed'")])
 # A CA hands the same pending order to a second identical request, so only one of them may be on its way.
-_ON_ITS_WAY = and_(LIVE_ORDER, orders.c.queued.is_(False))
+_ON_ITS_WAY = and_(LIVE_ORDER, ~orders.c.queued)
 Index(
     "uq_orders_live",
     orders.c.issuer_id,

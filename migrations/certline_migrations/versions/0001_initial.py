@@ -276,7 +276,7 @@ def _orders() -> None:
         "orders",
         ["issuer_id", "names_sha256", "profile"],
         unique=True,
-        **_where("state NOT IN ('issued', 'failed')"),
+        **_where("state NOT IN ('issued', 'failed') AND NOT queued"),
     )
     op.create_table(
         "challenges",

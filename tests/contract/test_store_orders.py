@@ -1,0 +1,404 @@
+"""Orders: one live order for the same names, leases with a fence, and what follows when an order ends."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.errors import Conflict, LeaseLost, NotFound
+from certline_master.domain.model import (
+    Failure,
+    FailureClass,
+    Line,
+    Order,
+    OrderState,
+    OrderWork,
+    Version,
+    VersionState,
+)
+from certline_shared.keys import KeyType
+from tests.contract.store_bed import HOUR, LEASE, OVER_AT_ONCE, StoreBed
+
+BOTH = (KeyType.ECDSA_P256, KeyType.RSA_2048)
+
+
+def _lines(bed: StoreBed, count: int) -> list[Line]:
+    follower = bed.follower()
+    return [bed.line(follower, f"l{number:02}") for number in range(count)]
+
+
+def _orders(bed: StoreBed, count: int, **fields: Any) -> list[Order]:
+    issuer = bed.issuer()
+    return [bed.opened(line, issuer, **fields)[1][0] for line in _lines(bed, count)]
+
+
+def _get(bed: StoreBed, order: Order) -> Order:
+    return bed.read(lambda records: records.orders.get(SYSTEM, order.id))
+
+
+def _save(bed: StoreBed, work: OrderWork, order: Order, *, release: bool = False) -> None:
+    bed.write(lambda records: records.orders.save(SYSTEM, work.lease, order, release=release))
+
+
+def _ids(works: Sequence[OrderWork]) -> list[str]:
+    return [work.order.id for work in works]
+
+
+# --- one live order ---------------------------------------------------------------------------------------------------
+
+
+def test_a_second_live_order_for_the_same_issuer_names_and_profile_is_refused_whole(bed: StoreBed) -> None:
+    issuer, follower, names = bed.issuer(), bed.follower(), ("a.example.test", "b.example.test")
+    bed.opened(bed.line(follower, "one", names=names), issuer, profile="classic")
+    line = bed.line(follower, "other", names=names[::-1])
+    version, orders = bed.version(line, issuer, profile="classic")
+    with pytest.raises(Conflict, match="under way"):
+        bed.write(lambda records: records.versions.open(SYSTEM, version, orders))
+    assert bed.read(lambda records: records.versions.all(SYSTEM, line.id)) == []
+    assert len(bed.read(lambda records: records.orders.live(SYSTEM))) == 1
+
+
+def test_of_fifty_equal_orders_at_once_one_is_opened(bed: StoreBed) -> None:
+    issuer, follower, names = bed.issuer(), bed.follower(), ("a.example.test",)
+    wishes = [bed.version(bed.line(follower, f"l{n}", names=names), issuer) for n in range(50)]
+    stores = [bed.store, bed.second_master()]
+
+    def opens(number: int) -> bool:
+        version, orders = wishes[number]
+        try:
+            stores[number % 2].write(lambda records: records.versions.open(SYSTEM, version, orders))
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(50) as threads:
+        assert list(threads.map(opens, range(50))).count(True) == 1
+    assert len(bed.read(lambda records: records.orders.live(SYSTEM))) == 1
+
+
+def test_another_issuer_or_profile_is_another_order(bed: StoreBed) -> None:
+    follower, names = bed.follower(), ("a.example.test",)
+    le, other = bed.issuer("le"), bed.issuer("other")
+    for number, (issuer, profile) in enumerate([(le, ""), (le, "short"), (other, "")]):
+        bed.opened(bed.line(follower, f"l{number}", names=names), issuer, profile=profile)
+    assert len(bed.claim()) == 3
+
+
+def test_the_names_are_free_for_another_order_when_the_first_has_ended(bed: StoreBed) -> None:
+    line, issuer = bed.line(bed.follower()), bed.issuer()
+    bed.opened(line, issuer)
+    bed.issue(bed.claim()[0])
+    bed.opened(line, issuer, 2)
+    assert [order.state for order in bed.read(lambda r: r.orders.of_line(SYSTEM, line.id))].count(OrderState.KEYED) == 1
+
+
+# --- claiming ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_claimed_order_comes_with_all_that_its_worker_needs(bed: StoreBed) -> None:
+    line, issuer = bed.line(bed.follower()), bed.issuer()
+    version, (order,) = bed.opened(line, issuer, url="https://le.example/order/1", waiting="its turn", since=bed.now)
+    (work,) = bed.claim("first", lease=OVER_AT_ONCE)
+    challenges = [bed.challenge(order), bed.challenge(order, name="z.example.test")]
+    bed.write(lambda records: records.orders.save(SYSTEM, work.lease, order, challenges=challenges))
+    (work,) = bed.claim("second")
+    assert (work.order, work.certificate, work.issuer) == (order, version.certificates[0], issuer)
+    assert work.challenges == tuple(challenges)
+    assert (work.line_id, work.line, work.lease.worker) == (line.id, "shop", "second")
+    assert timedelta(0) <= work.lease.until - (bed.now + LEASE) < timedelta(minutes=1)
+
+
+def test_only_due_orders_are_claimed_the_most_overdue_first(bed: StoreBed) -> None:
+    issuer, lines = bed.issuer(), _lines(bed, 3)
+    delays = (timedelta(0), -HOUR, HOUR)
+    now, late, _later = (
+        bed.opened(line, issuer, due=bed.now + by)[1][0] for line, by in zip(lines, delays, strict=True)
+    )
+    assert sorted(_ids(bed.claim())) == sorted([now.id, late.id])
+    bed.write(lambda records: records.orders.release_all(SYSTEM, "w1"))
+    assert _ids(bed.claim(limit=1)) == [late.id]
+
+
+def test_an_order_is_claimed_by_one_worker_until_its_lease_is_over(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    (first,) = bed.claim("first", lease=OVER_AT_ONCE)
+    (second,) = bed.claim("second")
+    assert (first.order.id, second.order.id) == (order.id, order.id)
+    assert second.lease.fence == first.lease.fence + 1
+    assert bed.claim("third") == []
+
+
+def test_workers_that_claim_at_once_never_get_the_same_order(bed: StoreBed) -> None:
+    orders = _orders(bed, 40)
+    stores = [bed.store, bed.second_master()]
+    with ThreadPoolExecutor(20) as threads:
+        taken = list(threads.map(lambda n: bed.claim(f"w{n}", limit=3, store=stores[n % 2]), range(20)))
+    ids = [work.order.id for works in taken for work in works]
+    assert len(ids) == len(set(ids))
+    rest = [work.order.id for work in bed.claim("last")]
+    assert sorted(ids + rest) == sorted(order.id for order in orders)
+
+
+def test_nothing_due_is_nothing_claimed(bed: StoreBed) -> None:
+    assert bed.claim() == []
+    _orders(bed, 1, due=bed.now + HOUR)
+    assert bed.claim() == []
+
+
+def test_a_lease_that_is_over_early_does_not_make_an_order_due(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    (work,) = bed.claim(lease=OVER_AT_ONCE)
+    _save(bed, work, replace(order, due=bed.now + HOUR))
+    assert bed.claim("other") == []
+    assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == bed.now + HOUR
+
+
+# --- places at the CA -------------------------------------------------------------------------------------------------
+
+
+def test_new_orders_are_taken_only_while_there_is_room_at_the_ca(bed: StoreBed) -> None:
+    _orders(bed, 5)
+    held = bed.claim(most=2)
+    assert len(held) == 2
+    assert bed.claim("other", most=2) == []
+    assert len(bed.claim("other", most=3)) == 1
+
+
+def test_an_order_at_the_ca_keeps_its_place_when_it_is_freed_and_is_always_taken_again(bed: StoreBed) -> None:
+    _orders(bed, 3)
+    (work,) = bed.claim(most=1)
+    _save(bed, work, replace(work.order, state=OrderState.OPENED, url="https://le.example/order/1"), release=True)
+    assert _ids(bed.claim(most=1)) == [work.order.id]
+    assert bed.claim("other", most=1) == []
+
+
+def test_an_order_freed_before_it_was_opened_gives_its_place_back(bed: StoreBed) -> None:
+    _orders(bed, 3)
+    (work,) = bed.claim(most=1)
+    _save(bed, work, replace(work.order, due=bed.now + HOUR), release=True)
+    (other,) = bed.claim(most=1)
+    assert other.order.id != work.order.id
+
+
+def test_the_place_of_a_dead_worker_goes_to_who_takes_its_order_over(bed: StoreBed) -> None:
+    _orders(bed, 2)
+    (work,) = bed.claim("dead", most=1, lease=OVER_AT_ONCE)
+    assert _ids(bed.claim("heir", most=1)) == [work.order.id]
+
+
+def test_orders_at_the_ca_go_before_new_ones(bed: StoreBed) -> None:
+    issuer, lines = bed.issuer(), _lines(bed, 2)
+    bed.opened(lines[0], issuer, due=bed.now - HOUR)
+    _, (begun,) = bed.opened(lines[1], issuer, url="https://le.example/order/1", state=OrderState.OPENED)
+    assert _ids(bed.claim(limit=1)) == [begun.id]
+
+
+# --- the fence --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_worker_saves_is_kept_with_its_challenges(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    (work,) = bed.claim()
+    moved = replace(
+        order,
+        state=OrderState.PUBLISHING,
+        due=bed.now + HOUR,
+        since=bed.now,
+        url="https://le.example/order/1",
+        authorization_urls=("https://le.example/authz/1",),
+        finalize_url="https://le.example/finalize/1",
+        certificate_url="https://le.example/cert/1",
+        replaces="aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE",
+        attempts=3,
+        failure=Failure(FailureClass.RETRY_AT, "busy", bed.now + HOUR),
+        waiting="the CA",
+    )
+    challenge = bed.challenge(order)
+    bed.write(lambda records: records.orders.save(SYSTEM, work.lease, moved, challenges=[challenge]))
+    assert _get(bed, order) == moved
+    assert bed.read(lambda records: records.orders.challenge_values(SYSTEM, challenge.record)) == [challenge.value]
+
+
+def test_a_worker_that_was_paused_beyond_its_lease_is_fenced(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    (paused,) = bed.claim("paused", lease=OVER_AT_ONCE)
+    (heir,) = bed.claim("heir")
+    challenge = bed.challenge(order)
+    late = replace(order, waiting="too late", failure=Failure(FailureClass.RETRY_SOON, "too late"))
+    for change in (
+        lambda records: records.orders.save(SYSTEM, paused.lease, late, challenges=[challenge]),
+        lambda records: records.orders.save(SYSTEM, paused.lease, late, release=True),
+        lambda records: records.orders.issued(SYSTEM, paused.lease, late, paused.certificate, now=bed.now),
+        lambda records: records.orders.failed(SYSTEM, paused.lease, late, now=bed.now),
+    ):
+        with pytest.raises(LeaseLost):
+            bed.write(change)
+    assert _get(bed, order) == order
+    assert bed.read(lambda records: records.orders.challenge_values(SYSTEM, challenge.record)) == []
+    _save(bed, heir, replace(order, waiting="in time"))
+    assert _get(bed, order).waiting == "in time"
+
+
+def test_a_lease_that_ran_out_but_was_not_taken_over_still_counts(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    (work,) = bed.claim(lease=OVER_AT_ONCE)
+    _save(bed, work, replace(order, waiting="nobody came"))
+    assert _get(bed, order).waiting == "nobody came"
+
+
+def test_a_lease_that_was_given_back_no_longer_counts(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    (work,) = bed.claim()
+    _save(bed, work, order, release=True)
+    with pytest.raises(LeaseLost):
+        _save(bed, work, order)
+    assert _ids(bed.claim("next")) == [order.id]
+
+
+def test_renewing_extends_only_the_leases_still_ours(bed: StoreBed) -> None:
+    mine, lost = _orders(bed, 2)
+    bed.claim("w1", lease=OVER_AT_ONCE)
+    taken_over = bed.claim("w2", limit=1)[0].order.id
+    now = bed.clock.now()
+    ours = bed.write(lambda r: r.orders.renew(SYSTEM, "w1", [mine.id, lost.id, "gone"], now=now, lease=LEASE))
+    assert ours == [order.id for order in (mine, lost) if order.id != taken_over]
+    assert bed.claim("w3") == []
+    assert bed.write(lambda r: r.orders.renew(SYSTEM, "w1", [], now=now, lease=LEASE)) == []
+
+
+def test_a_clean_stop_frees_every_lease_of_that_worker_alone(bed: StoreBed) -> None:
+    _orders(bed, 3)
+    stopped, goes_on = bed.claim("w1", limit=2), bed.claim("w2", limit=1)
+    bed.write(lambda records: records.orders.release_all(SYSTEM, "w1"))
+    with pytest.raises(LeaseLost):
+        _save(bed, stopped[0], stopped[0].order)
+    _save(bed, goes_on[0], goes_on[0].order)
+    assert sorted(_ids(bed.claim("w3"))) == sorted(_ids(stopped))
+
+
+# --- the end of an order ----------------------------------------------------------------------------------------------
+
+
+def _version(bed: StoreBed, version: Version) -> Version:
+    return bed.read(lambda records: records.versions.get(SYSTEM, version.line_id, version.number))
+
+
+def test_an_issued_order_makes_its_version_live_and_retires_the_former(bed: StoreBed) -> None:
+    line, issuer = bed.line(bed.follower()), bed.issuer()
+    former, _ = bed.opened(line, issuer)
+    bed.issue(bed.claim()[0])
+    version, (order,) = bed.opened(line, issuer, 2)
+    (work,) = bed.claim()
+    live = bed.issue(work, "CHAIN")
+    assert live is not None
+    assert (live.number, live.state) == (2, VersionState.LIVE)
+    certificate = live.certificates[0]
+    assert (certificate.chain, certificate.serial, certificate.not_before) == ("CHAIN", "01", bed.now)
+    assert _version(bed, version) == live
+    assert (_version(bed, former).state, _version(bed, former).ended) == (VersionState.RETIRED, bed.now)
+    assert _get(bed, order).state is OrderState.ISSUED
+    assert bed.read(lambda records: records.lines.by_id(SYSTEM, line.id)).next_look == bed.now
+    with pytest.raises(LeaseLost):
+        _save(bed, work, work.order)
+
+
+def test_a_version_of_two_key_types_goes_live_when_both_are_issued_one_after_the_other(bed: StoreBed) -> None:
+    """A CA would hand the first order's authorizations and URL to a second one for the same names."""
+    line, issuer = bed.line(bed.follower()), bed.issuer()
+    version, orders = bed.version(line, issuer, key_types=BOTH)
+    bed.write(lambda records: records.versions.open(SYSTEM, version, orders))
+    (first,) = bed.claim()
+    assert first.order == orders[0]
+    assert bed.issue(first) is None
+    assert _version(bed, version).state is VersionState.ORDERED
+    (second,) = bed.claim()
+    assert second.order == orders[1]
+    live = bed.issue(second)
+    assert live is not None
+    assert (live.state, [one.chain for one in live.certificates]) == (VersionState.LIVE, ["PEM", "PEM"])
+
+
+def test_while_one_key_type_waits_its_turn_no_other_line_comes_between(bed: StoreBed) -> None:
+    issuer, follower, names = bed.issuer(), bed.follower(), ("a.example.test",)
+    version, orders = bed.version(bed.line(follower, "one", names=names), issuer, key_types=BOTH)
+    bed.write(lambda records: records.versions.open(SYSTEM, version, orders))
+    bed.issue(bed.claim()[0])
+    other, its_orders = bed.version(bed.line(follower, "other", names=names), issuer)
+    with pytest.raises(Conflict):
+        bed.write(lambda records: records.versions.open(SYSTEM, other, its_orders))
+
+
+def test_a_failed_order_fails_its_version_and_the_other_order_of_it(bed: StoreBed) -> None:
+    line, issuer = bed.line(bed.follower()), bed.issuer()
+    version, orders = bed.version(line, issuer, key_types=BOTH)
+    bed.write(lambda records: records.versions.open(SYSTEM, version, orders))
+    (work,) = bed.claim()
+    failure = Failure(FailureClass.NEEDS_PERSON, "CAA forbids it")
+    order = replace(work.order, state=OrderState.FAILED, failure=failure)
+    bed.write(lambda records: records.orders.failed(SYSTEM, work.lease, order, now=bed.now))
+    found = _version(bed, version)
+    assert (found.state, found.failure, found.ended) == (VersionState.FAILED, failure, bed.now)
+    assert [_get(bed, one).state for one in orders] == [OrderState.FAILED] * 2
+    assert [_get(bed, one).failure for one in orders] == [failure] * 2
+    assert bed.read(lambda records: records.orders.live(SYSTEM)) == []
+    assert bed.claim() == []
+    assert bed.read(lambda records: records.lines.by_id(SYSTEM, line.id)).next_look == bed.now
+
+
+def test_a_failed_renewal_leaves_the_live_version_live(bed: StoreBed) -> None:
+    line, issuer = bed.line(bed.follower()), bed.issuer()
+    former, _ = bed.opened(line, issuer)
+    bed.issue(bed.claim()[0])
+    bed.opened(line, issuer, 2)
+    (work,) = bed.claim()
+    order = replace(work.order, state=OrderState.FAILED, failure=Failure(FailureClass.RETRY_SOON, "no"))
+    bed.write(lambda records: records.orders.failed(SYSTEM, work.lease, order, now=bed.now))
+    assert _version(bed, former).state is VersionState.LIVE
+
+
+def test_a_worker_hears_at_its_next_write_that_the_line_was_deleted(bed: StoreBed) -> None:
+    line = bed.line(bed.follower())
+    bed.opened(line, bed.issuer())
+    (work,) = bed.claim()
+    bed.write(lambda records: records.lines.delete(SYSTEM, line.name))
+    with pytest.raises(LeaseLost):
+        _save(bed, work, work.order)
+    assert bed.claim("other") == []
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_orders_are_found_by_id_by_line_and_by_being_live(bed: StoreBed) -> None:
+    line, other = _lines(bed, 2)
+    issuer = bed.issuer()
+    _, (done,) = bed.opened(line, issuer, created=bed.now - HOUR)
+    bed.issue(bed.claim()[0])
+    _, (live,) = bed.opened(line, issuer, 2)
+    _, (elsewhere,) = bed.opened(other, issuer, created=bed.now - HOUR)
+    with bed.store.read() as records:
+        assert [order.id for order in records.orders.of_line(SYSTEM, line.id)] == [live.id, done.id]
+        assert records.orders.live(SYSTEM) == [elsewhere, live]
+        with pytest.raises(NotFound):
+            records.orders.get(SYSTEM, "gone")
+
+
+def test_the_next_thing_due_may_be_an_order_or_the_end_of_its_lease(bed: StoreBed) -> None:
+    (order,) = _orders(bed, 1)
+    assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == order.due
+    (work,) = bed.claim()
+    assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == work.lease.until
+    _save(bed, work, replace(order, due=bed.now + HOUR), release=True)
+    assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == bed.now + HOUR
+
+
+def test_an_order_that_has_ended_is_never_due(bed: StoreBed) -> None:
+    line = bed.line(bed.follower())
+    bed.opened(line, bed.issuer())
+    bed.issue(bed.claim()[0])
+    bed.write(lambda records: records.lines.set_next_look(SYSTEM, line.id, None))
+    assert bed.read(lambda records: records.orders.next_due(SYSTEM)) is None
