@@ -49,6 +49,7 @@ class Master:
     identity: Identity
     app: Any  # the ASGI application
     runner: Runner
+    authorities: AcmeAuthorities
     clock: Clock
     listeners: list[Listener] = field(default_factory=list)
 
@@ -63,6 +64,7 @@ class Master:
         self.runner.stop(within)
         for listener in reversed(self.listeners):
             listener.stop()
+        self.authorities.close()
         self.store.close()
 
 
@@ -114,7 +116,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         ready=_readiness(store),
         version=__version__,
     )
-    return Master(settings, store, own, build_app(services), Runner(context), clock, listeners)
+    return Master(settings, store, own, build_app(services), Runner(context), authorities, clock, listeners)
 
 
 def _readiness(store: SqlStore) -> Callable[[], str | None]:

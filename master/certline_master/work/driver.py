@@ -58,6 +58,8 @@ class Driver:
                 journey.ca = self._accounts.client(journey.work.issuer)
             return self._steps.take(journey, journey.ca)
         except CaUnreachable as fault:
+            if fault.failure is FailureClass.FIX_CONFIGURATION:
+                return GaveUp(Failure(fault.failure, str(fault)))
             return self._later(journey, fault)
         except CaRefused as refusal:
             return self._refused(journey, refusal)

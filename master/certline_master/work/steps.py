@@ -21,6 +21,7 @@ from certline_master.work.journey import GaveUp, Issued, Journey, Moved, Outcome
 from certline_shared.backoff import delay
 from certline_shared.certificates import BadChain, check_issued
 from certline_shared.failpoints import failpoint
+from certline_shared.names import base
 
 FIRST_LOOK = timedelta(milliseconds=50)
 SLOWEST_LOOK = timedelta(seconds=10)
@@ -77,6 +78,10 @@ class Steps:
         if view.status == "invalid":
             return GaveUp(_failure_of(view.error))
         authorizations = [ca.authorization(url) for url in order.authorization_urls]
+        foreign = {a.name for a in authorizations} - {base(name) for name in order.names}
+        if foreign:
+            detail = f"the CA wants {', '.join(sorted(foreign))} proven, which was not asked for"
+            return GaveUp(Failure(FailureClass.NEEDS_PERSON, detail))
         dead = next((a for a in authorizations if a.status not in ("pending", "valid")), None)
         if dead is not None:
             return GaveUp(Failure(FailureClass.RETRY_SOON, f"the authorization of {dead.name} is {dead.status}"))
