@@ -249,7 +249,7 @@ def _retry_after(answer: Answer) -> int | None:
     text = answer.headers.get("retry-after", "")
     try:
         seconds = int(text[:12]) if text.isascii() and text.isdigit() else _until(text, answer.headers.get("date", ""))
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):  # TypeError: one date with a zone, the other without
         return None
     return min(max(seconds, 1), MOST_RETRY_AFTER)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from certline_shared import certificates, codec, manifest, messages, signing
 from certline_shared.chance import SystemChance
-from certline_shared.clock import SystemClock
+from certline_shared.clock import Clock, SystemClock
 from certline_shared.enrolment import EnrolmentString, answer_mac, mac_holds, mac_key, request_mac, to_text
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import (
@@ -75,7 +75,8 @@ class FakeMaster:
         self.lock = threading.Condition()
         self.api_authority = TlsAuthority("certline API")
         self.issuing = TlsAuthority("issuing")
-        self.clock, self.chance = SystemClock(), SystemChance()
+        self.clock: Clock = SystemClock()
+        self.chance = SystemChance()
         self.signing_key, self.signing_public = signing.generate_identity()
         self.issue_at_once = issue_at_once
         self.grants: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import md5
 from pathlib import Path
 
 from certline_follower import enrolment as enrolling
@@ -12,7 +14,17 @@ from certline_follower.turn import Outcome, recover, turn
 from certline_shared import enrolment
 from certline_shared.chance import SystemChance
 from certline_shared.clock import Clock, SystemClock
-from tests.fakes.master import FakeMaster
+from tests.fakes.master import FakeMaster, Reply
+
+
+class MovableClock(SystemClock):
+    """The machine's clock, `ahead` of itself: wrong, or later."""
+
+    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
+        self.ahead = ahead
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 @dataclass
@@ -32,17 +44,20 @@ class Bed:
     def state_dir(self) -> Path:
         return self.folder / "state"
 
-    def configure(self, *lines: str, services: Sequence[str] = ("web",), more: str = "") -> None:
+    def configure(
+        self, *lines: str, services: Sequence[str] = ("web",), more: str = "", on_failure: str = "rollback"
+    ) -> None:
         """Write the settings; a line is a table body, see `line`."""
         tables = [f'state_dir = "state"\n[master]\npoll = 60\n{more}', *lines]
-        tables += [self._service(name) for name in services]
+        tables += [self._service(name, on_failure) for name in services]
         self.file.write_text("\n".join(tables))
 
-    def _service(self, name: str, on_failure: str = "rollback") -> str:
+    def _service(self, name: str, on_failure: str) -> str:
         script = self.folder / f"{name}.sh"
         script.write_text(
             '#!/bin/sh\necho "$1 $2 $(cat "$3"/*.pem 2>/dev/null | md5sum | cut -c1-8)" >> "$3/calls"\n'
-            'test ! -e "$3/fail-$2-$1"\n'
+            'test ! -e "$3/fail-$2-$1" || exit 1\n'
+            'test ! -e "$3/next-$2-$1" || mv "$3/next-$2-$1" "$3/fail-$2-$1"\n'
         )
         script.chmod(0o755)
         words = {step: f'["{script}", "{step}", "{name}", "{self.folder}"]' for step in ("check", "reload")}
@@ -51,13 +66,20 @@ class Bed:
             f'on_failure = "{on_failure}"\ntimeout = 20\n'
         )
 
-    def line(self, name: str, *names: str, services: Sequence[str] = ("web",), output: str | None = None) -> str:
+    def line(
+        self,
+        name: str,
+        *names: str,
+        services: Sequence[str] = ("web",),
+        output: str | None = None,
+        key_type: str = "ecdsa-p256",
+    ) -> str:
         """A line's table, with one combined output at NAME.pem."""
         wish = f"names = [{', '.join(map(repr, names))}]\n" if names else ""
         used = ", ".join(f'"{service}"' for service in services)
         path = output or str(self.folder / f"{name}.pem")
         return (
-            f'[[line]]\nname = "{name}"\n{wish}services = [{used}]\n'
+            f'[[line]]\nname = "{name}"\n{wish}services = [{used}]\nkey_type = "{key_type}"\n'
             f'[[line.output]]\nkind = "combined"\npath = "{path}"\n'
         )
 
@@ -117,6 +139,20 @@ class Bed:
         file = self.folder / f"fail-{service}-{step}"
         file.touch()
         return file
+
+    def fail_after_next_install(self, service: str, step: str) -> Path:
+        """Make the step fail from its second call on: well before the swap, broken after it."""
+        (self.folder / f"next-{service}-{step}").touch()
+        return self.folder / f"fail-{service}-{step}"
+
+    def master_goes_away(self) -> None:
+        """Every answer from now on is a 503."""
+        self.master.ready_replies += [Reply(503)] * 1_000
+
+    def content(self) -> str:
+        """What a service would write down now of all outputs."""
+        data = b"".join(path.read_bytes() for path in sorted(self.folder.glob("*.pem")))
+        return md5(data, usedforsecurity=False).hexdigest()[:8]
 
     def shown(self, line: str) -> str:
         """The content of the line's output."""
