@@ -36,9 +36,10 @@ path = "/etc/nginx/tls/shop.pem"
 kind = "key"
 path = "/etc/nginx/tls/shop.key"
 as = "link"
-owner = "root"
-group = "root"
 mode = "0600"
+# Where the follower runs as root it can give files to others:
+# owner = "root"
+# group = "ssl-cert"
 
 # Commands are lists: the program, then its arguments. There is no shell.
 [services.nginx]
