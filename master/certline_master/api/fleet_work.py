@@ -8,7 +8,7 @@ from certline_master.api.fleet_writing import ZONE_SECRET, Writing
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import CaError, Conflict, Fault, Invalid
-from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, Scope, normal
+from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
 from certline_master.domain.fleet_faults import faults, pointer, unknown_profiles, unproven
 from certline_master.domain.model import HttpName, Issuer, Owner, Zone
@@ -153,7 +153,16 @@ def _issuer(name: str, wanted: DesiredIssuer) -> Issuer:
 
 def _zones_after(wanted: DesiredFleet, current: Current, scope: Scope) -> list[Zone]:
     kept = [zone for zone in current.zones if not scope.covers("zone", zone)]
-    return kept + [Zone("", name, scope.owner, zone.solver, zone.settings) for name, zone in wanted.zones.items()]
+    former = {zone.name: zone.secret for zone in current.zones}
+    return kept + [
+        Zone("", name, scope.owner, one.solver, one.settings, former.get(name) if one.secret is None else _has(one))
+        for name, one in wanted.zones.items()
+    ]
+
+
+def _has(zone: DesiredZone) -> str | None:
+    """In the place of a secret's id, for a secret that is not stored yet."""
+    return "new" if zone.secret else None
 
 
 def _http_after(wanted: DesiredFleet, current: Current, scope: Scope) -> list[HttpName]:
