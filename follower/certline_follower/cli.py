@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except KeyboardInterrupt:
         return 130
+    except ImportError:
+        raise  # told by the entry point
     except BrokenPipeError:
         sys.stderr.close()
         return NOTHING

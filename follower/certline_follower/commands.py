@@ -4,7 +4,7 @@ import argparse
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from certline_follower import cli, daemon, opening, settings, syncing
@@ -32,10 +32,12 @@ def enroll(options: argparse.Namespace, file: Path) -> int:
     context = opening.tls(text.trust, text.tls_pins, loaded.trust_ca_file)
     chance, clock = SystemChance(), SystemClock()
 
-    def connect(keyid: str, key: bytes) -> MasterClient:
-        return MasterClient(text.origin, context, Credentials(keyid, key, ()), clock=clock, chance=chance)
+    with only_run(loaded, wait=False), ExitStack() as open_clients:
 
-    with only_run(loaded, wait=False):
+        def connect(keyid: str, key: bytes) -> MasterClient:
+            client = MasterClient(text.origin, context, Credentials(keyid, key, ()), clock=clock, chance=chance)
+            return open_clients.enter_context(closing(client))
+
         made = enrol(text, loaded.state_dir, connect=connect, chance=chance, agent=AGENT, replace=options.replace)
     data = {"follower": made.follower, "follower_id": made.follower_id, "origin": made.origin}
     cli.show(options, data, [f"enrolled with {made.origin} as {made.follower}"])
@@ -84,8 +86,8 @@ def sync(options: argparse.Namespace, file: Path) -> int:
         SystemClock().pause(SystemChance().uniform(*options.splay), threading.Event())
     with only_run(loaded, wait=options.wait):
         host = _open(loaded)
-        synced = syncing.sync(host, options.timeout)
-        host.client.close()
+        with closing(host.client):
+            synced = syncing.sync(host, options.timeout)
     return _told(options, synced)
 
 
@@ -122,9 +124,9 @@ def _data(step: Step) -> dict[str, object]:
 def plan(options: argparse.Namespace, file: Path) -> int:
     """Ask the master and show; nothing is written."""
     host = _open(settings.load(file), read_only=True)
-    notes = recover(host)
-    planned, away = preview(host)
-    host.client.close()
+    with closing(host.client):
+        notes = recover(host)
+        planned, away = preview(host)
     notes += [*planned.notes, *([str(away)] if away else [])]
     look = planned.next_look.isoformat() if planned.next_look else None
     data = {"steps": [_data(step) for step in planned.steps], "notes": notes, "next_look": look}

@@ -72,6 +72,7 @@ def run(open_host: Callable[[], Host], signals: Signals) -> None:
         if signals.reread:
             signals.reread = False
             host = _reopened(open_host, host, signals)
+            pace.wait = 0  # what the new settings ask for is done before anything is waited for
         try:
             _one(host, pace)
         except Woken:

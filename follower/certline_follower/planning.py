@@ -94,7 +94,8 @@ def plan(settings: Settings, state: State, manifest: Manifest | None, now: datet
     local = [*_install(draft, settings), *_reloads(draft)]
     reports = () if local else report_of(settings, state, manifest)
     prune = (Prune("a generation was installed"),) if state.prune and not local else ()
-    steps = (*draft.asks, *draft.pulls, *local, *reports, *prune)
+    asks = sorted(draft.asks, key=lambda step: isinstance(step, Ask))  # all keys first
+    steps = (*asks, *draft.pulls, *local, *reports, *prune)
     waiting = [s.name for s in settings.lines if state.installed(s.name) is None and s.name not in draft.refused]
     return Plan(
         tuple(step for step in steps if reachable or not isinstance(step, Ask | Pull | Report)),
