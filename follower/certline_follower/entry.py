@@ -1,5 +1,6 @@
 """The entry point: says which extra to install when the follower's own dependencies are missing."""
 
+import os
 import sys
 
 _NEEDED = ("httpx", "cryptography")
@@ -7,6 +8,7 @@ _NEEDED = ("httpx", "cryptography")
 
 def main() -> None:
     """certline-follower."""
+    os.umask(0o022)  # private files and folders have modes of their own; the way to the live generation stays open
     try:
         from certline_follower import cli
 
