@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, make_url
 
 from certline_master.store.schema import migrate
 from tests.contract.store_bed import StoreBed
+from tests.contract.store_fleet import Fleet, make_fleet
 
 if TYPE_CHECKING:
     from tests.testbed.postgres import PostgresServer
@@ -70,6 +71,12 @@ def bed(database_url: str) -> Iterator[StoreBed]:
     """A store on each database, initialised, with builders for what a test needs in it."""
     with StoreBed(database_url) as made:
         yield made
+
+
+@pytest.fixture
+def fleet(bed: StoreBed) -> Fleet:
+    """Two followers with a line each in that store; the line of the second has a live version."""
+    return make_fleet(bed)
 
 
 @pytest.fixture
