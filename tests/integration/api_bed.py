@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ class Bed:
     http: httpx.Client
     url: str
     tokens: Mapping[Role, str]
-    authorities: FakeAuthorities
     app: Any
+    not_ready: list[str]  # why, for /readyz
 
     @property
     def store(self) -> SqlStore:
@@ -81,6 +81,14 @@ class Bed:
             return planned
         return self.ask("POST", "/v1/fleet/apply", {"desired": desired, "hash": planned.json()["hash"], "force": force})
 
+    def new_token(self, role: Role, *, seconds: int) -> tuple[str, str]:
+        """A token that lives so long, and its id."""
+        made, expires = new_token(self.engine.chance), self.clock.now() + timedelta(seconds=seconds)
+        token_id = self.engine.chance.uuid()
+        token = AdminToken(token_id, f"short-lived-{token_id}", role, made.prefix, self.clock.now(), expires)
+        self.store.write(lambda records: records.tokens.add(SYSTEM, token, made.sha256))
+        return made.text, token.id
+
     # --- followers ---
 
     def follower(self, name: str = "web-1", grants: "tuple[str, ...]" = ("blog.example.com",)) -> "FollowerClient":
@@ -92,6 +100,12 @@ class Bed:
         )
         self.store.write(lambda records: records.followers.save(SYSTEM, follower))
         return client
+
+    def enrolled(self, name: str) -> "FollowerClient":
+        """The host of a follower that an operator made, enrolled."""
+        host = NewHost(self, self.enrolment_string(name))
+        follower_id = host.believed(host.enrol()).follower_id
+        return FollowerClient(self, host.private, host.public, name=name, follower_id=follower_id)
 
     def enrolment_string(self, name: str = "web-1") -> enrolment.EnrolmentString:
         made = self.ask("POST", f"/v1/followers/{name}/token")
@@ -245,10 +259,10 @@ def running_master(url: str, *, long_polls: int = 10) -> Iterator[Bed]:
     store.initialise()
     ca = FakeCa(clock)
     engine = Engine(store, clock, chance, ca)
-    authorities = FakeAuthorities(ca)
+    not_ready: list[str] = []
     services = Services(
         store=store,
-        authorities=authorities,
+        authorities=FakeAuthorities(ca),
         solvers={"rfc2136": engine.solver, "responder": FakeSolver(), "listener": engine.solver},
         dns=engine.dns,
         bell=engine.bell,
@@ -260,14 +274,14 @@ def running_master(url: str, *, long_polls: int = 10) -> Iterator[Bed]:
         origins=(f"https://{HOST}",),
         trust="pin",
         long_polls=long_polls,
-        ready=lambda: None,
+        ready=lambda: not_ready[0] if not_ready else None,
         version="0.1.0",
     )
     app = build_app(services)
     tokens = {role: _make_token(store, role, chance, clock) for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN)}
     try:
         with _serving(app) as address, httpx.Client(base_url=address, timeout=60) as http:
-            yield Bed(engine, services, http, address, tokens, authorities, app)
+            yield Bed(engine, services, http, address, tokens, app, not_ready)
     finally:
         store.close()
 

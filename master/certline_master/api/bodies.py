@@ -81,9 +81,3 @@ def component_schemas() -> dict[str, Any]:
         found |= schema.pop("$defs", {})
         found[kind.__name__] = schema
     return found
-
-
-def fleet_schema() -> dict[str, Any]:
-    """The published JSON schema of the fleet file."""
-    schema = TypeAdapter(DesiredFleet).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "certline fleet file"} | schema

@@ -122,7 +122,12 @@ def _kind_of(error: domain.DomainError) -> str:
 
 
 def _of_validation(error: ValidationError | RequestValidationError) -> Response:
-    found = tuple({"field": pointer(entry["loc"]), "detail": _words(entry)} for entry in error.errors())
+    places = (
+        pointer(entry["loc"]).removeprefix("/desired") for entry in error.errors()
+    )  # a fleet counts from its root
+    found = tuple(
+        {"field": place, "detail": _words(entry)} for place, entry in zip(places, error.errors(), strict=True)
+    )
     text = "; ".join(f"{entry['field'] or 'the body'}: {entry['detail']}" for entry in found)
     return respond(make("invalid", text, errors=found))
 

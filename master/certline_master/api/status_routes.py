@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse
@@ -51,6 +51,9 @@ class Status:
     followers: tuple[SeenFollower, ...]
 
 
+_HEALTH: dict[str, Any] = {"tags": ["health"]}
+_PLAIN = _HEALTH | {"response_class": PlainTextResponse} | shown("ok", media_type="text/plain")
+_PAGE = _HEALTH | {"response_class": HTMLResponse} | shown("<!doctype html>…", media_type="text/html")
 _STATUS = {
     "version": "0.1.0",
     "time": "2026-11-20T12:00:00Z",
@@ -62,12 +65,12 @@ _STATUS = {
 }
 
 
-@router.get("/healthz", tags=["health"], summary="The process answers", **shown("ok", media_type="text/plain"))
+@router.get("/healthz", summary="The process answers", **_PLAIN)
 def healthz() -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
-@router.get("/readyz", tags=["health"], summary="The master can do its work", **shown("ok", media_type="text/plain"))
+@router.get("/readyz", summary="The master can do its work", **_PLAIN)
 def readyz(services: Here) -> PlainTextResponse:
     why_not = services.ready()
     if why_not is not None:
@@ -75,7 +78,7 @@ def readyz(services: Here) -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
-@router.get("/v1/docs", tags=["health"], summary="This interface as a page", **shown("…", media_type="text/html"))
+@router.get("/v1/docs", summary="This interface as a page", **_PAGE)
 def docs(request: Request) -> HTMLResponse:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return HTMLResponse(openapi.page(request.app.openapi()), headers={"Content-Security-Policy": policy})
