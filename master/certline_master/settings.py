@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 NAME = "certline.toml"
 SYSTEM_FOLDER = Path("/etc/certline")
@@ -29,11 +29,21 @@ def address(text: str) -> str:
 
 def origin(text: str) -> str:
     """An origin in its normal form: `https://name:port`, lower case, the default port left out. Raises ValueError."""
-    parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a malformed address or port
+        host, port, parts = None, None, urlsplit("")
+    if parts.scheme != "https" or not host or parts.path not in ("", "/") or parts.query or parts.username:
         raise ValueError(f"{text!r} is not an origin; write https://NAME-OR-IP:PORT")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"https://{host}" if parts.port in (None, 443) else f"https://{host}:{parts.port}"
+    host = f"[{host}]" if ":" in host else host
+    return f"https://{host}" if port in (None, 443) else f"https://{host}:{port}"
+
+
+def _some(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if not origins:
+        raise ValueError("is empty; write the URL under which followers reach this master: https://NAME-OR-IP:PORT")
+    return origins
 
 
 Address = Annotated[str, AfterValidator(address)]
@@ -55,7 +65,7 @@ class Secrets(_Section):
 
 class Api(_Section):
     listen: Address = "0.0.0.0:8443"  # followers come from other hosts
-    origins: tuple[Origin, ...] = Field(min_length=1)
+    origins: Annotated[tuple[Origin, ...], AfterValidator(_some)]
     tls: Literal["own", "files"] = "own"
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -87,6 +97,20 @@ class Logging(_Section):
 
 class LocalFollower(_Section):
     config: Path | None = None
+
+
+class _Environment(EnvSettingsSource):
+    """Without the variables that name a file: their content was read before, as if it stood in the settings."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        return {section: _without_files(part) for section, part in found.items()}
+
+
+def _without_files(part: Any) -> Any:
+    return (
+        {name: value for name, value in part.items() if not name.endswith("_file")} if isinstance(part, dict) else part
+    )
 
 
 class Settings(BaseSettings):
@@ -121,8 +145,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+        del env_settings, dotenv_settings, file_secret_settings
+        return _Environment(settings_cls), init_settings
 
     @property
     def folder(self) -> Path:
@@ -195,17 +219,17 @@ def _said(kind: str, message: str) -> str:
 
 
 def _line_of(text: str, where: list[str]) -> str:
-    """`:LINE` of a setting, found by its section and its key; "" when it is not in the text."""
-    section = None
+    """`:LINE` of a setting, found by its section and its key, else of the section; "" when neither is in the text."""
+    section, found = None, ""
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[([^\]]+)\]", line)
         if header:
             section = header[1].strip()
-            if where == [section]:
-                return f":{number}"
+            if where[0] == section:
+                found = f":{number}"
         elif section == where[0] and len(where) > 1 and re.match(rf"\s*{re.escape(where[1])}\s*=", line):
             return f":{number}"
-    return ""
+    return found
 
 
 def _anchored(settings: Settings) -> Settings:

@@ -129,12 +129,16 @@ class AdminClient:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             raise self._no_url() from None
         except httpx.HTTPError as fault:
-            text = f"cannot reach the master at {self._profile.url}: {str(fault) or type(fault).__name__}"
-            raise CommandFailed(text, UNREACHABLE) from None
+            raise CommandFailed(self._why_away(fault), UNREACHABLE) from None
         found = _json(answer)
         if answer.is_success and (found is not None or not answer.content):
             return found
         raise self._failure(answer.status_code, found)
+
+    def _why_away(self, fault: httpx.HTTPError) -> str:
+        said = str(fault) or type(fault).__name__
+        trust = "; name its CA with --ca-file" if "CERTIFICATE_VERIFY_FAILED" in said else ""
+        return f"cannot reach the master at {self._profile.url}: {said}{trust}"
 
     def _no_url(self) -> CommandFailed:
         return CommandFailed(f"{self._profile.url}: is not a URL of a master (https://NAME:PORT)", WRONG)
@@ -143,6 +147,9 @@ class AdminClient:
         if not isinstance(problem, dict) or "title" not in problem:
             text = f"{self._profile.url} answered {status}, and not as a certline master does: is it another service?"
             return CommandFailed(text, UNREACHABLE)
+        if status == 401:
+            text = f"the master at {self._profile.url} refuses this admin token: unknown, or expired"
+            return ProblemFailed(text, REFUSED, status, problem)
         code = UNREACHABLE if status >= 500 else WRONG if status in _WRONG_INPUT else REFUSED
         return ProblemFailed(str(problem.get("detail") or problem["title"]), code, status, problem)
 

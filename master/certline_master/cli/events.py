@@ -1,11 +1,12 @@
 """`certline event`: the audit records."""
 
+import re
 from typing import Any
 
 import click
 
 from certline_master.cli.asking import Asked, asks_master, shown_time
-from certline_master.cli.failures import one_line
+from certline_master.cli.failures import WRONG, CommandFailed, one_line
 
 
 @click.group()
@@ -19,6 +20,8 @@ def event() -> None:
 @asks_master
 def list_(asked: Asked, subject: str | None, limit: int) -> None:
     """List what happened, newest first."""
+    if subject and not re.fullmatch(r"[a-z]+:.+", subject):
+        raise CommandFailed(f"--subject {subject}: write KIND:NAME, as line:shop or follower:web-1", WRONG)
     params: dict[str, str | int] = {"limit": limit} | ({"subject": subject} if subject else {})
     found = asked.client.get("/v1/events", params)
     asked.show(found, event_rows(found))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cryptography import x509
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic.json_schema import GenerateJsonSchema
 
 from certline_shared.keys import KeyType
 
@@ -116,7 +117,12 @@ class FleetPart(_Part):
     lines: dict[str, LinePart] = Field(default={}, description="certificate lines made by the operator")
 
 
+class _WithoutTitles(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 pydantic's interface
+        """A member's name says it already."""
+        return False
+
+
 def json_schema() -> dict[str, Any]:
     """The published JSON schema of the fleet file."""
-    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return dialect | FleetPart.model_json_schema()
+    return {"$schema": GenerateJsonSchema.schema_dialect} | FleetPart.model_json_schema(schema_generator=_WithoutTitles)

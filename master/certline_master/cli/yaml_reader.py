@@ -57,7 +57,8 @@ def read(text: str) -> Document:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
-        raise YamlFault(mark.line + 1 if mark else 1, f"this is not YAML: {fault.problem or fault.context}") from None
+        line = min(mark.line, text.count("\n")) + 1 if mark else 1  # what ends too early is told at its last line
+        raise YamlFault(line, f"this is not YAML: {fault.problem or fault.context}") from None
     except yaml.YAMLError as fault:
         raise YamlFault(1, f"this is not YAML: {' '.join(str(fault).split())}") from None
     if node is not None:
