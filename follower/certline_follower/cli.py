@@ -62,6 +62,7 @@ def _code_of(error: Exception) -> int | None:
         "SettingsError": USAGE,
         "IdentityError": USAGE,
         "BadEnrolmentString": USAGE,
+        "StateNotKept": FAILED,
         "StateError": USAGE,
         "EnrolmentError": REFUSED,
         "Refused": REFUSED,

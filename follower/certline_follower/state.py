@@ -23,6 +23,10 @@ class StateError(Exception):
     """The state file cannot be used; the text says why and what to do."""
 
 
+class StateNotKept(StateError):
+    """The state cannot be read or written now, for want of space or permission: nothing that relies on it is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Something that did not come about, and when it is tried again."""
@@ -216,7 +220,7 @@ class Keeper:
             self.state = State()
             return self._put_aside()
         except OSError as error:
-            raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
+            raise StateNotKept(f"{self.path} cannot be read: {error.strerror}") from None
         return None
 
     def _put_aside(self) -> str:
@@ -231,7 +235,7 @@ class Keeper:
             try:
                 write_private(self.path, codec.write(state))
             except OSError as error:
-                raise StateError(f"{self.path} cannot be written: {error.strerror}") from None
+                raise StateNotKept(f"{self.path} cannot be written: {error.strerror}") from None
         self.state = state
 
     def note_contact(self) -> None:

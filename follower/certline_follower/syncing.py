@@ -10,6 +10,7 @@ from certline_follower.turn import Outcome, recover, turn
 LONGEST_POLL = 55  # seconds
 NOTHING, CHANGED, USAGE, REFUSED, FAILED, AWAY, BUSY = 0, 10, 2, 3, 4, 5, 6
 _SHORT = 1.0  # seconds between two looks where the master does not hold a request open
+_PATIENCE = 5  # answers in a row, at once, that asked for nothing
 
 
 @dataclass(slots=True)
@@ -44,10 +45,12 @@ def sync(host: Host, timeout: float) -> Synced:
     outcome = turn(host)
     synced = Synced(outcome, notes)
     _add(synced, outcome)
+    idle = 0
     while _worth_waiting(host, outcome) and (left := until - host.clock.monotonic()) > 0:
         outcome = turn(host, wait=max(1, min(LONGEST_POLL, int(left))))
         _add(synced, outcome)
-        if not outcome.done and not outcome.news and outcome.polled < _SHORT:
+        idle = 0 if outcome.done or outcome.polled > _SHORT else idle + 1
+        if idle > _PATIENCE or (idle and not outcome.news):
             host.pause(_SHORT)
     if _worth_waiting(host, outcome):
         names = ", ".join(outcome.waiting)

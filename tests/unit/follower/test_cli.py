@@ -215,6 +215,19 @@ def test_a_state_of_a_newer_version_ends_the_command_with_2(bed: Bed, capsys: py
         assert "format 9" in capsys.readouterr().err
 
 
+def test_a_state_that_cannot_be_written_ends_the_command_with_4_and_changes_nothing(
+    bed: Bed, master: FakeMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed.settle()
+    before = bed.shown("shop")
+    master.issue("shop")
+    (bed.state_dir / ".state.json.new").mkdir()  # stands for a full disk: nothing can be written there
+    assert command(bed, "sync") == 4
+    assert "state.json cannot be written" in capsys.readouterr().err
+    assert bed.shown("shop") == before
+    assert bed.reloads() == 1
+
+
 # In a process of its own
 
 
