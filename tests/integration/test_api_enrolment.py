@@ -82,7 +82,7 @@ def test_an_expired_token_is_refused(bed: Bed, host: NewHost) -> None:
     answer = host.enrol()
     assert (answer.status_code, answer.json()["detail"]) == (401, REFUSED)
     assert bed.stored_follower().state is FollowerState.INVITED
-    assert refusals(bed) == ["an enrolment was refused: expired token"]
+    assert refusals(bed) == ["expired token"]
 
 
 def test_the_token_of_a_revoked_follower_is_refused(bed: Bed, host: NewHost) -> None:
@@ -90,6 +90,14 @@ def test_the_token_of_a_revoked_follower_is_refused(bed: Bed, host: NewHost) -> 
     answer = host.enrol()
     assert (answer.status_code, answer.json()["detail"]) == (401, REFUSED)
     assert bed.stored_follower().state is FollowerState.REVOKED
+
+
+def test_a_revoked_host_asking_again_is_refused(bed: Bed, host: NewHost) -> None:
+    host.enrol()
+    bed.ask("POST", "/v1/followers/web-1/revoke")
+    bed.clock.advance(1)
+    assert host.enrol().status_code == 401
+    assert refusals(bed) == ["revoked follower"]
 
 
 def test_an_unknown_token_is_refused_with_the_same_words(bed: Bed, host: NewHost) -> None:

@@ -288,6 +288,13 @@ def test_a_plan_that_deletes_much_is_refused_unless_forced(bed: Bed) -> None:
     assert bed.ask("GET", "/v1/lines").json() == []
 
 
+def test_an_emptied_fleet_leaves_nothing_of_the_files_behind(bed: Bed) -> None:
+    bed.apply(FLEET)
+    assert bed.apply({}, force=True).status_code == 200
+    for section in ("issuers", "zones", "http", "lines", "followers"):
+        assert bed.ask("GET", f"/v1/{section}").json() == []
+
+
 def test_a_follower_that_leaves_the_file_takes_its_own_lines_along(bed: Bed) -> None:
     bed.apply(FLEET)
     with bed.store.read() as records:

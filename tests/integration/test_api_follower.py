@@ -101,6 +101,45 @@ def test_beyond_the_cap_a_long_poll_is_answered_at_once_with_the_time_to_come_ba
         assert not thread.is_alive()
 
 
+def test_a_follower_that_is_revoked_while_it_waits_gets_nothing_more(bed: Bed) -> None:
+    host = bed.follower()
+    etag = host.manifest().headers["ETag"]
+    answers: list[str] = []
+    waiting = threading.Thread(target=lambda: answers.append(host.manifest(etag, wait=55).json()["type"]))
+    waiting.start()
+    while not bed.app.state.long_polls.open:
+        pass
+    bed.ask("POST", "/v1/followers/web-1/revoke")
+    waiting.join(10)
+    assert answers == ["urn:certline:problem:revoked"]
+
+
+def test_a_wish_that_waits_for_an_issuer_goes_on_when_there_is_one(bed: Bed) -> None:
+    host = bed.follower()
+    bed.apply({"zones": FLEET["zones"]}, force=True)
+    host.wish("blog", "blog.example.com")
+    bed.engine.run(timedelta(minutes=1))
+    assert "no issuer" in bed.ask("GET", "/v1/lines/blog@web-1").json()["line"]["standing"]
+    bed.apply(FLEET)
+    bed.engine.run(timedelta(minutes=1))
+    assert opened(host).lines[0].version == 1
+
+
+@pytest.mark.xfail(strict=True, reason="the planner does not ask for the grants of a follower's own line yet")
+def test_a_name_whose_grant_is_taken_away_is_not_issued_again(bed: Bed) -> None:
+    host = bed.follower()
+    host.wish("blog", "blog.example.com")
+    bed.engine.run(timedelta(minutes=1))
+    bed.ask("PUT", "/v1/followers/web-1", {"grants": {"request": ["shop.example.com"]}})
+    bed.ask("POST", "/v1/lines/blog@web-1/issue", {"force": True})
+    bed.engine.run(timedelta(minutes=1))
+    line = bed.ask("GET", "/v1/lines/blog@web-1").json()["line"]
+    assert (line["version"], "no grant for blog.example.com" in line["standing"]) == (1, True)
+    bed.ask("PUT", "/v1/followers/web-1", {"grants": {"request": ["blog.example.com"]}})
+    bed.engine.run(timedelta(minutes=1))
+    assert bed.ask("GET", "/v1/lines/blog@web-1").json()["line"]["version"] == 2
+
+
 def test_a_name_without_a_grant_is_refused_by_name_and_on_record_once(bed: Bed) -> None:
     host = bed.follower()
     for _ in range(3):

@@ -90,18 +90,11 @@ class Callers:
         return caller
 
     def _check_state(self, known: Known, incoming: Incoming) -> None:
-        match known.follower.state:
-            case FollowerState.ACTIVE:
-                return
-            case FollowerState.SUSPENDED:
-                kind, text = "suspended", "this follower is suspended: what is installed stays, nothing new is given"
-            case FollowerState.REVOKED:
-                kind, text = "revoked", "this follower is revoked for good: enrol the host anew"
-            case _:
-                kind, text = "unauthorized", _NOT_SIGNED
-        raise self._refuse(
-            known.follower.state.value, f"follower:{known.follower.name}", incoming, kind=kind, text=text
-        )
+        try:
+            refuse_unless_active(known.follower)
+        except Refused:
+            self._note("follower.refused", known.follower.state, f"follower:{known.follower.name}", incoming)
+            raise
 
     def _check_fresh(self, known: Known, incoming: Incoming) -> None:
         now = self._services.clock.now()
@@ -151,3 +144,15 @@ class Callers:
         now, data = self._services.clock.now(), {"reason": reason, "address": incoming.address}
         text = f"a request was refused: {reason}"
         self._services.store.write(lambda records: records.events.add(SYSTEM, kind, subject, text, now=now, data=data))
+
+
+def refuse_unless_active(follower: Follower) -> None:
+    """Raises Refused, told by the follower's state."""
+    match follower.state:
+        case FollowerState.ACTIVE:
+            return
+        case FollowerState.SUSPENDED:
+            raise Refused("suspended", "this follower is suspended: what is installed stays, nothing new is given")
+        case FollowerState.REVOKED:
+            raise Refused("revoked", "this follower is revoked for good: enrol the host anew")
+    raise Refused("unauthorized", _NOT_SIGNED)

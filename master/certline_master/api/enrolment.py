@@ -11,6 +11,7 @@ from certline_master.api.services import Services
 from certline_master.api.throttle import Throttle
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import Fault, Invalid, NotFound
+from certline_master.domain.model import FollowerState
 from certline_master.domain.ports import EnrolmentToken, Records
 from certline_shared import enrolment as shared
 from certline_shared import sealing
@@ -90,15 +91,21 @@ class Enrolment:
         if claimed:
             self._note(records, asked, "follower.enrolled", "enrolled with its token", {"thumbprint": asked.thumbprint})
             return None
-        token = records.followers.token(SYSTEM, asked.token.id)
-        if token.used_by == asked.thumbprint:
+        token, state = self._token_now(asked, records)
+        if token.used_by == asked.thumbprint and state is FollowerState.ACTIVE:
             return None
-        if token.used_by is None:
-            self._note(records, asked, "enrolment.refused", "an enrolment was refused: expired token", {})
+        if token.used_by in (None, asked.thumbprint):
+            reason = "expired token" if state in (FollowerState.INVITED, FollowerState.ACTIVE) else f"{state} follower"
+            self._note(records, asked, "enrolment.refused", f"an enrolment was refused: {reason}", {"reason": reason})
             return Refused("unauthorized", _REFUSED)
         text = f"a second host tried to enrol with a used token: key {asked.thumbprint}, the first was {token.used_by}"
         self._note(records, asked, "token.used_twice", text, {"first": token.used_by, "second": asked.thumbprint})
         return Refused("unauthorized", _REFUSED, status=409)
+
+    @staticmethod
+    def _token_now(asked: _Asked, records: Records) -> tuple[EnrolmentToken, FollowerState]:
+        token = records.followers.token(SYSTEM, asked.token.id)
+        return token, records.followers.by_id(SYSTEM, token.follower_id).state
 
     def _note(self, records: Records, asked: _Asked, kind: str, text: str, data: "dict[str, str]") -> None:
         follower = records.followers.by_id(SYSTEM, asked.token.follower_id)

@@ -1,6 +1,6 @@
 """Changes of the fleet written down: each object saved or deleted, with its event, in the caller's transaction."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -36,7 +36,7 @@ class Writing:
     wanted: DesiredFleet
     scope: Scope
 
-    def write(self, changes: Iterable[Change], offered: "Mapping[str, tuple[str, ...]]") -> frozenset[str]:
+    def write(self, changes: Sequence[Change], offered: "Mapping[str, tuple[str, ...]]") -> frozenset[str]:
         """Carry them out; the bell's topics to ring. `offered`: profiles of directories looked at, by issuer."""
         topics = {"work"}
         for change in changes:
@@ -44,6 +44,7 @@ class Writing:
             self._carry_out(change)
             topics |= {f"follower:{follower_id}" for follower_id in self._followers_of(change)}
             self._note(change)
+        self._wake(changes)
         for name, profiles in offered.items():
             self.records.issuers.set_profiles(SYSTEM, self.records.issuers.get(SYSTEM, name).id, profiles)
         return frozenset(topics)
@@ -141,6 +142,18 @@ class Writing:
             names.add(self.wanted.lines[change.name].follower)
         held = {one.follower_id for one in self.current.lines if change.kind == "line" and one.name == change.name}
         return held | {one.id for one in self.records.followers.all(SYSTEM) if one.name in names}
+
+    def _wake(self, changes: Iterable[Change]) -> None:
+        """Lines that may have waited for an issuer or for a grant are looked at again."""
+        issuers = {change.name for change in changes if change.kind == "issuer"}
+        followers = {change.name for change in changes if change.kind == "follower" and change.action == "update"}
+        if not (issuers or followers):
+            return
+        theirs = {one.id for one in self.current.issuers if one.name in issuers} | {None} if issuers else set()
+        granted = {one.id for one in self.current.followers if one.name in followers}
+        for line in self.records.lines.all(SYSTEM, limit=1_000_000):
+            if line.issuer_id in theirs or line.follower_id in granted:
+                self.records.lines.set_next_look(SYSTEM, line.id, self.services.clock.now())
 
     def _note(self, change: Change) -> None:
         done = _DONE[change.action]

@@ -47,8 +47,8 @@ async def manifest(
             seen = await run_in_threadpool(manifests.look, services, caller)
     if seen.tag == known:
         return Response(status_code=304, headers={"ETag": seen.tag} | _come_back(services, full=seat.full))
-    body = await run_in_threadpool(manifests.signed_body, services, caller, seen)
-    return Response(body, media_type=JSON, headers={"ETag": seen.tag})
+    seen = await run_in_threadpool(manifests.with_serial, services, caller, seen)
+    return Response(manifests.signed_body(services, seen), media_type=JSON, headers={"ETag": seen.tag})
 
 
 def _come_back(services: Services, *, full: bool) -> "dict[str, str]":
