@@ -25,6 +25,7 @@ class TlsAuthority:
             .not_valid_before(LONG_AGO)
             .not_valid_after(FAR_AHEAD)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_signs_certificates(), critical=True)  # Python 3.13 verifies strictly
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
@@ -56,6 +57,12 @@ class TlsAuthority:
         builder = builder.not_valid_before(since).not_valid_after(until).add_extension(names, critical=True)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return _pem(builder.add_extension(authority, critical=False).sign(self.key, hashes.SHA256()))
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    signs = {"key_cert_sign": True, "crl_sign": True}
+    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    return x509.KeyUsage(**signs, **dict.fromkeys((*others, "encipher_only", "decipher_only"), False))
 
 
 def _pem(certificate: x509.Certificate) -> str:
