@@ -10,15 +10,8 @@ import pytest
 
 from certline_master.domain.model import FollowerState
 from certline_shared.signing import generate_identity, thumbprint
-from tests.integration.api_bed import (
-    MASTER_PUBLIC,
-    SEALING_PUBLIC,
-    Bed,
-    FollowerClient,
-    NewHost,
-    running_master,
-    sqlite_url,
-)
+from tests.integration.api_bed import Bed, running_master, sqlite_url
+from tests.integration.api_hosts import MASTER_PUBLIC, SEALING_PUBLIC, FollowerClient, NewHost
 from tests.testbed.postgres import PostgresServer
 
 REFUSED = "this enrolment token cannot be used: have a new one made on the master"

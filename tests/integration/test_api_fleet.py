@@ -1,33 +1,15 @@
 """Plan and apply, and single objects, over real HTTP: what differs is shown, done once, and on record."""
 
-import copy
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from certline_master.domain.access import SYSTEM, Role
+from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaUnreachable
 from certline_master.domain.model import Line, Owner
 from tests.integration.api_bed import Bed, running_master, sqlite_url
-
-SECRET = "c2VjcmV0LW9mLXRoZS10c2lnLWtleQ=="
-FLEET: dict[str, Any] = {
-    "issuers": {
-        "ca": {
-            "directory": "https://fake-ca.example/dir",
-            "contact": ["mailto:ops@example.com"],
-            "profile": "classic",
-            "default": True,
-        }
-    },
-    "zones": {"example.com": {"solver": "rfc2136", "settings": {"server": "192.0.2.53"}, "secret": SECRET}},
-    "http": {"www.example.net": {"solver": "listener"}},
-    "followers": {"web-1": {"grants": {"request": ["blog.example.com"]}}},
-    "lines": {"shop": {"follower": "web-1", "names": ["shop.example.com", "*.shop.example.com"]}},
-}
+from tests.integration.api_fleet import FLEET, SECRET, changed, faults, plan, short
 
 
 @pytest.fixture
@@ -35,31 +17,6 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
     with running_master(sqlite_url(tmp_path)) as running:
         running.engine.ca.profiles = ("classic", "shortlived")
         yield running
-
-
-def changed(**sections: Any) -> dict[str, Any]:
-    """FLEET with members of its sections replaced or added; None removes one."""
-    fleet = copy.deepcopy(FLEET)
-    for section, objects in sections.items():
-        for name, value in objects.items():
-            fleet[section].pop(name, None) if value is None else fleet[section].update({name: value})
-    return fleet
-
-
-def plan(bed: Bed, desired: Any) -> Any:
-    answer = bed.ask("POST", "/v1/fleet/plan", {"desired": desired})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def faults(bed: Bed, desired: Any) -> dict[str, str]:
-    answer = bed.ask("POST", "/v1/fleet/plan", {"desired": desired})
-    assert answer.status_code == 422, answer.text
-    return {error["field"]: error["detail"] for error in answer.json()["errors"]}
-
-
-def short(planned: Any) -> list[str]:
-    return [f"{change['action']} {change['kind']} {change['name']}" for change in planned["changes"]]
 
 
 def test_a_plan_shows_what_would_be_made_and_ordered_and_makes_nothing(bed: Bed) -> None:
@@ -129,111 +86,6 @@ def test_changes_are_made_all_or_none(bed: Bed) -> None:
     assert [http["name"] for http in bed.ask("GET", "/v1/http").json()] == ["www.example.net"]
 
 
-@pytest.mark.parametrize(
-    ("sections", "field", "detail"),
-    [
-        ({"issuers": {"ca": {"directory": "http://ca.example/dir"}}}, "/issuers/ca/directory", "over https only"),
-        ({"issuers": {"ca": {"directory": "ca.example"}}}, "/issuers/ca/directory", "no scheme"),
-        ({"issuers": {"ca": {"directory": "https://u:p@ca.example/"}}}, "/issuers/ca/directory", "plain https URL"),
-        (
-            {"issuers": {"ca": FLEET["issuers"]["ca"] | {"contact": ["ops@example.com"]}}},
-            "/issuers/ca/contact/0",
-            "mailto:",
-        ),
-        (
-            {"issuers": {"ca": FLEET["issuers"]["ca"] | {"profile": "fast"}}},
-            "/issuers/ca/profile",
-            "it offers classic, shortlived",
-        ),
-        (
-            {"issuers": {"two": {"directory": "https://fake-ca.example/dir", "default": True}}},
-            "/issuers/two/default",
-            "only one can be",
-        ),
-        ({"zones": {"example.com": {"solver": "magic"}}}, "/zones/example.com/solver", "use one of responder, rfc2136"),
-        ({"zones": {"*.example.com": {"solver": "rfc2136"}}}, "/zones/*.example.com", "wildcard"),
-        ({"zones": {"Example.COM": {"solver": "rfc2136"}}}, "/zones/Example.COM", "the same name as 'example.com'"),
-        ({"http": {"*.example.net": {}}}, "/http/*.example.net", "cannot be proven by http-01"),
-        ({"http": {"10.0.0.1": {}}}, "/http/10.0.0.1", "is an IP address"),
-        ({"http": {"www.example.net": {"solver": "rfc2136"}}}, "/http/www.example.net/solver", "use one of listener"),
-        ({"followers": {"Web 1": {}}}, "/followers/Web 1", "cannot be used"),
-        (
-            {"followers": {"web-1": {"grants": {"request": ["a.example.com", "b_c.example.com"]}}}},
-            "/followers/web-1/grants/request/1",
-            "underscore",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-9", "names": ["a.example.com"]}}},
-            "/lines/shop/follower",
-            "no follower 'web-9'",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": ["a.example.com"], "issuer": "le"}}},
-            "/lines/shop/issuer",
-            "no issuer 'le'",
-        ),
-        ({"lines": {"shop": {"follower": "web-1", "names": []}}}, "/lines/shop/names", "give at least one"),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": ["a.example.com", ""]}}},
-            "/lines/shop/names/1",
-            "empty name",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": [f"n{number}.example.com" for number in range(101)]}}},
-            "/lines/shop/names",
-            "101 names",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": ["*.example.com", "a.example.com"]}}},
-            "/lines/shop/names",
-            "already covers",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": ["www.elsewhere.test"]}}},
-            "/lines/shop/names/0",
-            "no zone for www.elsewhere.test",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": ["*.www.example.net"]}}},
-            "/lines/shop/names/0",
-            "which http-01 cannot prove",
-        ),
-        (
-            {
-                "lines": {
-                    "shop": {"follower": "web-1", "names": ["a.example.com"], "key_types": ["rsa-2048", "ecdsa-p256"]}
-                }
-            },
-            "/lines/shop/key_types",
-            "exactly one",
-        ),
-        (
-            {"lines": {"shop": {"follower": "web-1", "names": ["a.example.com"], "profile": "fast"}}},
-            "/lines/shop/profile",
-            "does not offer the profile 'fast'",
-        ),
-        ({"lines": {"shop": {"follower": "web-1", "nmaes": ["a.example.com"]}}}, "/lines/shop/nmaes", "unknown member"),
-        ({"lines": {"shop": {"follower": 7, "names": ["a.example.com"]}}}, "/lines/shop/follower", "string"),
-        ({"lines": {"shop": {"follower": "web-1"}}}, "/lines/shop/names", "missing"),
-    ],
-)
-def test_each_fault_names_its_place_and_what_to_do(bed: Bed, sections: dict[str, Any], field: str, detail: str) -> None:
-    found = faults(bed, changed(**sections))
-    assert detail in found.get(field, ""), found
-
-
-def test_all_faults_are_told_at_once(bed: Bed) -> None:
-    lines = {"shop": {"follower": "web-8", "names": ["a b"]}, "blog": {"follower": "web-9", "names": ["10.0.0.1"]}}
-    assert set(faults(bed, changed(lines=lines))) == {
-        "/lines/shop/follower", "/lines/shop/names/0", "/lines/blog/follower", "/lines/blog/names/0",
-    }  # fmt: skip
-
-
-def test_an_issuer_that_does_not_answer_is_a_fault_of_its_directory(bed: Bed) -> None:
-    bed.engine.ca.fail("directory", CaUnreachable("https://fake-ca.example/dir does not answer: connection refused"))
-    assert "does not answer" in faults(bed, FLEET)["/issuers/ca/directory"]
-
-
 def test_an_issuer_that_is_known_may_be_away(bed: Bed) -> None:
     bed.apply(FLEET)
     bed.engine.ca.fail("directory", CaUnreachable("away"), times=9)
@@ -243,11 +95,6 @@ def test_an_issuer_that_is_known_may_be_away(bed: Bed) -> None:
 def test_the_profiles_that_were_seen_are_kept(bed: Bed) -> None:
     bed.apply(FLEET)
     assert bed.ask("GET", "/v1/issuers/ca").json()["profiles"] == ["classic", "shortlived"]
-
-
-def test_what_is_wrong_with_a_zones_settings_is_a_fault_there(bed: Bed) -> None:
-    bed.engine.solver.faults = ("server: write the address of the DNS server",)
-    assert faults(bed, FLEET) == {"/zones/example.com/settings": "server: write the address of the DNS server"}
 
 
 def test_a_name_whose_challenge_leads_into_a_zone_by_a_cname_is_good(bed: Bed) -> None:
@@ -353,72 +200,3 @@ def test_putting_the_same_object_again_changes_nothing(bed: Bed) -> None:
 def test_the_faults_of_a_single_object_are_counted_from_its_own_body(bed: Bed) -> None:
     answer = bed.ask("PUT", "/v1/followers/web-1", {"grants": {"request": ["10.0.0.1"]}})
     assert [error["field"] for error in answer.json()["errors"]] == ["/grants/request/0"]
-
-
-def issued(bed: Bed) -> None:
-    bed.apply(FLEET)
-    host = bed.enrolled("web-1")
-    assert host.wish("shop", csr_names=["shop.example.com", "*.shop.example.com"]).status_code == 200
-    bed.engine.run()
-
-
-def test_a_line_is_shown_with_all_that_became_of_it(bed: Bed) -> None:
-    issued(bed)
-    shown = bed.ask("GET", "/v1/lines/shop").json()
-    assert (shown["line"]["version"], shown["line"]["failing"]) == (1, False)
-    assert "renews 20" in shown["line"]["standing"]
-    assert shown["versions"][0]["certificates"][0]["renewal"] in shown["line"]["standing"]
-    assert [order["state"] for order in shown["orders"]] == ["issued"]
-    kinds = [event["kind"] for event in bed.ask("GET", "/v1/lines/shop/history").json()]
-    assert kinds[-1] == "line.created"
-
-
-def test_the_history_of_a_deleted_line_stays(bed: Bed) -> None:
-    issued(bed)
-    bed.apply(changed(lines={"shop": None}))
-    assert bed.ask("GET", "/v1/lines/shop").status_code == 404
-    assert bed.ask("GET", "/v1/lines/shop/history").json()[0]["kind"] == "line.deleted"
-
-
-def test_a_forced_issue_makes_a_new_version(bed: Bed) -> None:
-    issued(bed)
-    looked = bed.ask("POST", "/v1/lines/shop/issue", role=Role.OPERATOR)
-    bed.engine.run(timedelta(minutes=1))
-    assert "version 1 is live" in looked.json()["standing"]
-    assert bed.ask("GET", "/v1/lines/shop").json()["line"]["version"] == 1
-    bed.ask("POST", "/v1/lines/shop/issue", {"force": True}, role=Role.OPERATOR)
-    bed.engine.run(timedelta(minutes=1))
-    assert bed.ask("GET", "/v1/lines/shop").json()["line"]["version"] == 2
-
-
-def test_the_status_tells_how_the_fleet_does(bed: Bed) -> None:
-    issued(bed)
-    status = bed.ask("GET", "/v1/status", role=Role.VIEWER).json()
-    assert status["counts"] == {
-        "lines": 1, "lines_live": 1, "orders_live": 0, "followers": 1, "followers_active": 1,
-    }  # fmt: skip
-    assert status["soonest_expiry"] == bed.ask("GET", "/v1/lines/shop").json()["line"]["not_after"]
-    assert status["failing"] == []
-
-
-def test_lines_come_in_pages(bed: Bed) -> None:
-    lines = {f"line-{number}": {"follower": "web-1", "names": [f"n{number}.example.com"]} for number in range(5)}
-    bed.apply(changed(lines=lines))
-    first = bed.ask("GET", "/v1/lines?limit=3").json()
-    rest = bed.ask("GET", f"/v1/lines?limit=9&after={first[-1]['name']}").json()
-    assert [line["name"] for line in first + rest] == [*sorted(lines), "shop"]
-
-
-def test_events_are_read_by_subject_and_from_a_known_one_on(bed: Bed) -> None:
-    bed.apply(FLEET)
-    (created,) = bed.ask("GET", "/v1/events?subject=line:shop").json()
-    assert created["text"] == "line shop was created"
-    newer = bed.ask("GET", f"/v1/events?after={created['id'] - 2}&newest_first=false").json()
-    assert [event["id"] for event in newer][:2] == [created["id"] - 1, created["id"]]
-
-
-def test_a_master_that_is_not_ready_says_why(bed: Bed) -> None:
-    assert bed.http.get("/readyz").text == "ok\n"
-    bed.not_ready.append("the store is sealed")
-    answer = bed.http.get("/readyz")
-    assert (answer.status_code, answer.json()["detail"]) == (503, "the store is sealed")

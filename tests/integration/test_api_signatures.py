@@ -10,7 +10,8 @@ import pytest
 from certline_master.domain.model import FollowerState
 from certline_shared.messages import LineWish, encode, time_text
 from certline_shared.signing import generate_identity
-from tests.integration.api_bed import JSON, Bed, FollowerClient, check_signature, running_master, sqlite_url
+from tests.integration.api_bed import Bed, running_master, sqlite_url
+from tests.integration.api_hosts import JSON, FollowerClient, check_signature
 
 PATH = "/v1/follower/lines/blog"
 BODY = encode(LineWish(("blog.example.com",)))
