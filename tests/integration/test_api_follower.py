@@ -48,7 +48,7 @@ def test_a_long_poll_answers_as_soon_as_there_is_news(bed: Bed) -> None:
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(host.manifest(etag, wait=55).status_code))
     waiting.start()
-    while not bed.app.state.long_polls.open:
+    while waiting.is_alive() and not bed.app.state.long_polls.open:
         pass
     bed.ask("PUT", "/v1/followers/web-1", {"grants": {"request": ["shop.example.com"]}})
     waiting.join(10)
@@ -67,7 +67,7 @@ def test_beyond_the_cap_a_long_poll_is_answered_at_once_with_the_time_to_come_ba
     waiting = [threading.Thread(target=host.manifest, args=(etag, 30)) for _ in range(2)]
     for thread in waiting:
         thread.start()
-    while bed.app.state.long_polls.open < 2:
+    while all(thread.is_alive() for thread in waiting) and bed.app.state.long_polls.open < 2:
         pass
     turned_away = host.manifest(etag, wait=30)
     assert turned_away.status_code == 304
@@ -84,7 +84,7 @@ def test_a_follower_that_is_revoked_while_it_waits_gets_nothing_more(bed: Bed) -
     answers: list[str] = []
     waiting = threading.Thread(target=lambda: answers.append(host.manifest(etag, wait=55).json()["type"]))
     waiting.start()
-    while not bed.app.state.long_polls.open:
+    while waiting.is_alive() and not bed.app.state.long_polls.open:
         pass
     bed.ask("POST", "/v1/followers/web-1/revoke")
     waiting.join(10)
