@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench._report import Report
 from tests.fakes.master import FakeMaster
-from tests.unit.follower.host_bed import Bed
+from tests.integration.follower.host_bed import Bed
 
 MOST_STATUS_SECONDS = 0.100
 MOST_SYNC_SECONDS = 0.35

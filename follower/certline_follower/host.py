@@ -25,6 +25,10 @@ class StepFailed(Exception):
     """A step that did not come about; what is owed is on record. The text is for the operator."""
 
 
+class StepRefused(Exception):
+    """The master said no to a step; that is on record, and the next plan tells it."""
+
+
 @dataclass(slots=True)
 class Host:
     """One host's parts, all of them replaceable."""

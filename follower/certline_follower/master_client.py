@@ -102,7 +102,7 @@ class MasterClient:
         answer = self._ask("POST", "/v1/enroll", body=body)
         if answer.status in (200, 201):
             return answer.body
-        raise _fault(answer, believed=True)  # nothing is remembered of it
+        raise _fault(answer, believed=answer.status not in _PASSING)  # nothing is remembered of it
 
     def manifest(self, etag: str | None, wait: int = 0) -> ManifestAnswer:
         """GET /v1/follower/manifest; held open by the master up to `wait` seconds while the tag is current."""
@@ -219,10 +219,10 @@ def _read(kind: type[T], answer: Answer) -> T:
 
 def _fault(answer: Answer, *, believed: bool, why_not: str = "") -> Exception:
     """What an answer that is no success means; nothing is concluded of one that nobody signed (protocol, section 5)."""
-    if answer.status in _PASSING and not (believed and answer.status == 429):
-        return Unreachable(f"the master answers {answer.status}{_detail(answer)}", _retry_after(answer))
     if believed:
         return Refused(_problem(answer), _retry_after(answer))
+    if answer.status in _PASSING:
+        return Unreachable(f"the master answers {answer.status}{_detail(answer)}", _retry_after(answer))
     if answer.status == 401:
         return Untrusted(f"the master does not know this host, or something in between says so (401){_detail(answer)}")
     if 300 <= answer.status < 400:

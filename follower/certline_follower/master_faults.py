@@ -19,7 +19,7 @@ class Unreachable(MasterFault):
 
 
 class Refused(MasterFault):
-    """The master's own no; `retry_after` as above."""
+    """The master's own no, or its own failure (`passing`); `retry_after` as above."""
 
     def __init__(self, problem: Problem, retry_after: int | None = None) -> None:
         super().__init__(problem.detail or problem.title)
@@ -30,6 +30,11 @@ class Refused(MasterFault):
     def kind(self) -> str:
         """The last word of the problem's type, such as `not-granted`."""
         return self.problem.type.rpartition(":")[2]
+
+    @property
+    def passing(self) -> bool:
+        """Whether this says nothing of what was asked."""
+        return self.problem.status >= 500
 
 
 class Untrusted(MasterFault):

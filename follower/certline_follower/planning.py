@@ -7,7 +7,7 @@ from datetime import datetime
 
 from certline_follower.reports import Report, report_of
 from certline_follower.settings import LineSettings, Settings
-from certline_follower.state import HeldLine, State, VersionRef
+from certline_follower.state import HeldLine, Retry, State, VersionRef
 from certline_follower.wishes import Ask, MakeKey, wish_of
 from certline_shared.manifest import Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import read_time
@@ -64,6 +64,7 @@ class Plan:
     notes: tuple[str, ...]
     waiting: tuple[str, ...]  # lines that have no version yet and may still get one
     refused: tuple[str, ...]  # lines that the master refuses, or does not grant
+    held_back: bool  # something failed before and waits for its time
     next_look: datetime | None
 
 
@@ -78,6 +79,13 @@ class _Draft:
     asks: list[Step] = field(default_factory=list)
     pulls: list[Step] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    held_back: bool = False
+
+    def hold(self, retry: Retry, note: str) -> None:
+        """Something that is not tried before its time."""
+        self.held_back = True
+        self.notes.append(note)
+        self.dues.append(read_time(retry.due))
 
 
 def plan(settings: Settings, state: State, manifest: Manifest | None, now: datetime, *, reachable: bool = True) -> Plan:
@@ -102,6 +110,7 @@ def plan(settings: Settings, state: State, manifest: Manifest | None, now: datet
         (*draft.notes, *_notes(settings, state, offered)),
         tuple(waiting),
         tuple(draft.refused),
+        draft.held_back,
         min((due for due in draft.dues if due > now), default=None),
     )
 
@@ -181,8 +190,7 @@ def _install(draft: _Draft, settings: Settings) -> Iterator[Step]:
         if retry is None or retry.is_due(draft.now):
             yield step
             return
-        draft.dues.append(read_time(retry.due))
-        draft.notes.append(f"installing {_listed(step.versions)} failed: {retry.error}")
+        draft.hold(retry, f"installing {_listed(step.versions)} failed: {retry.error}")
 
 
 def _targets(draft: _Draft, settings: Settings) -> tuple[dict[str, VersionRef], dict[str, VersionRef]]:
@@ -203,8 +211,7 @@ def _is_stopped(draft: _Draft, line: LineSettings, held: HeldLine, installed: Ve
     back = held.held_back
     if back is None or back.version.same(installed):
         return False
-    draft.notes.append(f"line {line.name}: version {back.version.number} is held back: {back.retry.error}")
-    draft.dues.append(read_time(back.retry.due))
+    draft.hold(back.retry, f"line {line.name}: version {back.version.number} is held back: {back.retry.error}")
     return back.version.same(held.pulled) and not back.retry.is_due(draft.now)
 
 
@@ -245,8 +252,7 @@ def _reloads(draft: _Draft) -> Iterator[Step]:
         elif debt.retry.is_due(draft.now):
             yield Reload(service, debt.generation, f"try {debt.retry.attempts + 1}, after: {debt.retry.error}")
         else:
-            draft.dues.append(read_time(debt.retry.due))
-            draft.notes.append(f"service {service}: {debt.retry.error}; tried again at {debt.retry.due}")
+            draft.hold(debt.retry, f"service {service}: {debt.retry.error}; tried again at {debt.retry.due}")
 
 
 def _notes(settings: Settings, state: State, offered: dict[str, ManifestLine]) -> Iterator[str]:

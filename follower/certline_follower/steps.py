@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from certline_follower import planning, reports, wishes
-from certline_follower.host import Host, StepFailed
+from certline_follower.host import Host, StepFailed, StepRefused
 from certline_follower.master_client import AGENT
 from certline_follower.master_faults import MasterFault, Refused, Unreachable
 from certline_follower.state import Asked, HeldBack, Refusal, Retry, later
@@ -41,8 +41,10 @@ def ask(host: Host, step: wishes.Ask) -> None:
         csrs = {kind: keys.make_csr(host.material.key(step.line, kind), step.names) for kind in step.key_types}
         host.client.put_line(step.line, LineWish(step.wished, csrs))
     except Refused as refused:
+        if refused.passing:
+            raise StepFailed(f"line {step.line}: the master failed: {refused}") from None
         host.save_line(step.line, replace(held, refusal=_refusal(host, step, refused)))
-        raise StepFailed(f"line {step.line} is refused: {_why(refused)}") from None
+        raise StepRefused(f"line {step.line} is refused: {_why(refused)}") from None
     except (OSError, ValueError) as error:
         raise StepFailed(f"line {step.line}: its key cannot be used: {error}") from None
     failpoint("line.asked")
@@ -129,4 +131,5 @@ def prune(host: Host, _step: planning.Prune) -> None:
     host.installer.prune()
     needed = {name: line.pulled for name, line in state.lines.items() if line.pulled}
     host.material.prune({name: ref for name, ref in needed.items() if not ref.same(state.installed(name))})
-    host.save(replace(state, prune=False))
+    failed = {tag: retry for tag, retry in state.failed.items() if not retry.is_due(host.now())}
+    host.save(replace(state, prune=False, failed=failed))

@@ -27,7 +27,7 @@ class Synced:
     def exit_code(self) -> int:
         """The gravest thing that is true: see `--help`."""
         away = self.last.away
-        if isinstance(away, Unreachable):
+        if isinstance(away, Unreachable) or (isinstance(away, Refused) and away.passing):
             return AWAY
         if self.failures or self.last.held_back:
             return FAILED
@@ -59,9 +59,9 @@ def sync(host: Host, timeout: float) -> Synced:
 
 
 def _worth_waiting(host: Host, outcome: Outcome) -> bool:
-    if outcome.away is not None:
-        return False
-    return any(host.state.line(name).held_back is None for name in outcome.waiting) and not outcome.failures
+    """Whether a line that was asked for may still get its first version from the master."""
+    lines = [host.state.line(name) for name in outcome.waiting]
+    return outcome.away is None and any(line.asked and not line.held_back and not line.pulled for line in lines)
 
 
 def _add(synced: Synced, outcome: Outcome) -> None:

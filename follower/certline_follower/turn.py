@@ -7,7 +7,7 @@ from typing import Any
 
 from certline_follower import installing, planning, reports, steps, wishes
 from certline_follower.faults import InstallFault
-from certline_follower.host import Host, StepFailed, log
+from certline_follower.host import Host, StepFailed, StepRefused, log
 from certline_follower.master_client import ManifestAnswer
 from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
 from certline_follower.planning import Plan
@@ -177,7 +177,7 @@ def work(host: Host, outcome: Outcome) -> None:
         for step in stage:
             tried.add(_name(step))
             _do(host, outcome, step)
-    _conclude(host, outcome, plan)
+    _conclude(outcome, plan)
 
 
 def _plan(host: Host, outcome: Outcome) -> Plan:
@@ -209,16 +209,16 @@ def _try(host: Host, outcome: Outcome, act: Callable[[Host], None]) -> None:
         act(host)
     except Unreachable as fault:
         outcome.away = fault
+    except StepRefused as refused:
+        log.warning("%s", refused)
     except (StepFailed, MasterFault, InstallFault, OSError) as fault:
         outcome.failures.append(str(fault))
         log.warning("%s", fault)
 
 
-def _conclude(host: Host, outcome: Outcome, plan: Plan) -> None:
-    state = host.state
+def _conclude(outcome: Outcome, plan: Plan) -> None:
     outcome.notes = plan.notes
     outcome.waiting = plan.waiting
     outcome.refused = plan.refused
+    outcome.held_back = plan.held_back
     outcome.next_look = plan.next_look
-    held = any(line.held_back for line in state.lines.values())
-    outcome.held_back = bool(held or state.failed or state.debts)

@@ -1,8 +1,6 @@
-"""How long the daemon waits, at the master and here, and how sync paces itself."""
+"""How long the daemon waits, at the master and here."""
 
-import json
 import socket
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,9 @@ from hypothesis import strategies as st
 
 from certline_follower.daemon import Pace, Signals, Woken, notify
 from certline_follower.master_faults import MasterFault, Refused, Unreachable
-from certline_follower.syncing import sync
 from certline_follower.turn import Outcome
 from certline_shared.messages import Problem
 from tests.fakes.chance import SeededChance
-from tests.fakes.clock import FakeClock
-from tests.fakes.master import FakeMaster
-from tests.unit.follower.host_bed import Bed
 
 
 def pace() -> Pace:
@@ -122,23 +116,3 @@ def test_systemd_is_told_where_it_asked_to_be(tmp_path: Path, monkeypatch: pytes
         notify("READY=1")
         assert listener.recv(100) == b"READY=1"
     notify("STOPPING=1")  # nobody listens: no error
-
-
-def test_sync_asks_a_master_that_cannot_hold_requests_once_a_second(bed: Bed, master: FakeMaster) -> None:
-    master.issue_at_once, master.holds = False, False
-    host = bed.host()
-    clock = host.clock = FakeClock(host.clock.now())
-    assert sync(host, 3).exit_code == 4
-    assert clock.pauses == [1.0, 1.0, 1.0]
-
-
-def test_a_pause_that_a_wrong_clock_wrote_is_not_waited_for(bed: Bed) -> None:
-    host = bed.host()
-    bed.settle(host)
-    file = bed.state_dir / "state.json"
-    document = json.loads(file.read_bytes())
-    far = (host.now() + timedelta(days=3650)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    debt = {"generation": 1, "lines": ["shop"], "retry": {"attempts": 1, "due": far, "error": "x"}}
-    file.write_text(json.dumps({**document, "debts": {"web": debt}}))
-    bed.settle()
-    assert bed.reloads() == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.master import FakeMaster
-from tests.unit.follower.host_bed import Bed
+from tests.integration.follower.host_bed import Bed
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from certline_shared.manifest import Manifest, ManifestFile
 from certline_shared.messages import VersionContent
 from tests.fakes.master import FakeMaster, Reply
 from tests.fakes.tls import TlsAuthority
-from tests.unit.follower.host_bed import Bed, MovableClock
+from tests.integration.follower.host_bed import Bed, MovableClock
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 

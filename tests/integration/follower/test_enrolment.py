@@ -13,7 +13,7 @@ from certline_follower.master_faults import Unreachable, Untrusted
 from certline_shared import enrolment, signing
 from certline_shared.enrolment import BadEnrolmentString
 from tests.fakes.master import FakeMaster, Reply
-from tests.unit.follower.host_bed import Bed
+from tests.integration.follower.host_bed import Bed
 
 
 def identity(bed: Bed) -> dict[str, object]:

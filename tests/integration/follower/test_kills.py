@@ -10,7 +10,7 @@ from certline_follower import disk, enrolment, installing, steps
 from certline_follower.failpoints import FAILPOINTS
 from certline_shared.messages import DeploymentReport
 from tests.fakes.master import FakeMaster
-from tests.unit.follower.host_bed import Bed
+from tests.integration.follower.host_bed import Bed
 
 GOING_BACK = ("install.going_back", "install.went_back")
 FIRST_TIME = ("key.written", "line.asked")

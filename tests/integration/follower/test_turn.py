@@ -2,8 +2,8 @@
 
 from certline_follower.planning import Install, Pull, Reload
 from certline_shared.messages import DeploymentReport
-from tests.fakes.master import FakeMaster
-from tests.unit.follower.host_bed import Bed
+from tests.fakes.master import FakeMaster, Reply
+from tests.integration.follower.host_bed import Bed
 
 
 def test_a_host_asks_pulls_installs_reloads_and_reports(bed: Bed, master: FakeMaster) -> None:
@@ -59,7 +59,7 @@ def test_a_refusal_names_the_name_without_a_grant_and_is_not_asked_again(bed: Be
     bed.configure(bed.line("shop", "shop.example.org", "evil.example.org"))
     host = bed.host()
     first = bed.turn(host)
-    assert first.failures == ["line shop is refused: no grant for evil.example.org"]
+    assert "line shop is refused: no grant for evil.example.org" in first.notes[0]
     second = bed.turn(host)
     assert second.refused == ("shop",)
     assert "no grant for evil.example.org" in second.notes[0]
@@ -190,3 +190,19 @@ def test_what_the_master_says_of_a_line_is_told(bed: Bed, master: FakeMaster) ->
     bed.settle()
     master.set_line("shop", error="the CA refuses shop.example.org")
     assert "line shop: the master says: the CA refuses shop.example.org" in bed.turn().notes
+
+
+def test_a_failure_of_the_master_at_one_line_blocks_no_other(bed: Bed, master: FakeMaster) -> None:
+    bed.configure(bed.line("mail", "mail.example.org"), bed.line("shop", "shop.example.org"))
+
+    def fail_at_mail(path: str, reply: Reply) -> Reply:
+        return Reply(500, b"{}") if path.endswith("/lines/mail") else reply
+
+    master.tampering.before_signing = fail_at_mail
+    outcome = bed.turn()
+    assert len(outcome.failures) == 1
+    bed.turn()
+    assert "BEGIN CERTIFICATE" in bed.shown("shop")
+    master.tampering.before_signing = None
+    bed.settle()
+    assert "BEGIN CERTIFICATE" in bed.shown("mail")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from certline_follower.planning import Install
 from certline_shared.messages import DeploymentReport
 from tests.fakes.master import FakeMaster
-from tests.unit.follower.host_bed import Bed, MovableClock
+from tests.integration.follower.host_bed import Bed, MovableClock
 
 
 def test_a_version_whose_check_fails_is_put_back_reported_and_held_back(bed: Bed, master: FakeMaster) -> None:

@@ -12,12 +12,20 @@ import pytest
 
 from certline_follower import cli
 from certline_follower.lock import RunLock
+from certline_follower.syncing import sync
+from tests.fakes.clock import FakeClock
 from tests.fakes.master import FakeMaster, Reply
-from tests.unit.follower.host_bed import Bed
+from tests.integration.follower.host_bed import Bed
 
 
 def command(bed: Bed, *words: str) -> int:
     return cli.main(["--config", str(bed.file), *words])
+
+
+def _issue_when_asked(master: FakeMaster) -> None:
+    with master.lock:
+        master.lock.wait_for(lambda: "shop" in master.lines, timeout=20)
+    master.issue("shop")
 
 
 def test_enroll_takes_the_token_from_a_file(
@@ -54,13 +62,7 @@ def test_sync_waits_for_the_first_version_says_what_it_did_and_exits_with_10(
     bed: Bed, master: FakeMaster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     master.issue_at_once = False
-
-    def issue_when_asked() -> None:
-        with master.lock:
-            master.lock.wait_for(lambda: "shop" in master.lines, timeout=20)
-        master.issue("shop")
-
-    issuing = threading.Thread(target=issue_when_asked)
+    issuing = threading.Thread(target=_issue_when_asked, args=(master,))
     issuing.start()
     assert command(bed, "sync", "--timeout", "20") == 10
     issuing.join()
@@ -85,9 +87,9 @@ def test_sync_for_cron_exits_with_0_when_it_changed_something(bed: Bed) -> None:
 
 def test_sync_exits_with_3_when_the_master_refuses(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
     bed.configure(bed.line("shop", "evil.example.org"))
-    command(bed, "sync", "--timeout", "1")
-    assert command(bed, "sync", "--timeout", "1") == 3
-    assert "no grant for evil.example.org" in capsys.readouterr().err
+    for _ in range(2):
+        assert command(bed, "sync", "--timeout", "1") == 3
+        assert "line shop is refused: no grant for evil.example.org" in capsys.readouterr().err
 
 
 def test_sync_exits_with_4_when_something_failed_and_will_be_tried_again(bed: Bed, master: FakeMaster) -> None:
@@ -104,6 +106,24 @@ def test_sync_exits_with_4_when_the_version_does_not_come_in_time(
     master.issue_at_once = False
     assert command(bed, "sync", "--timeout", "1") == 4
     assert "no version of shop within 1 s" in capsys.readouterr().err
+
+
+def test_sync_waits_for_one_line_although_another_is_refused(bed: Bed, master: FakeMaster) -> None:
+    bed.configure(bed.line("evil", "evil.example.org"), bed.line("shop", "shop.example.org"))
+    master.issue_at_once = False
+    issuing = threading.Thread(target=_issue_when_asked, args=(master,))
+    issuing.start()
+    assert command(bed, "sync", "--timeout", "20") == 3
+    issuing.join()
+    assert "BEGIN CERTIFICATE" in bed.shown("shop")
+
+
+def test_sync_asks_a_master_that_cannot_hold_requests_once_a_second(bed: Bed, master: FakeMaster) -> None:
+    master.issue_at_once, master.holds = False, False
+    host = bed.host()
+    clock = host.clock = FakeClock(host.clock.now())
+    assert sync(host, 3).exit_code == 4
+    assert clock.pauses == [1.0, 1.0, 1.0]
 
 
 def test_sync_exits_with_5_when_the_master_cannot_be_reached(
