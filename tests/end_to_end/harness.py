@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 from tests.end_to_end.host import FollowerHost
 from tests.end_to_end.master import Listening, MasterProcess
 from tests.testbed.fault_proxy import FaultProxy, in_front_of
-from tests.testbed.pebble import Pebble, pebble
+from tests.testbed.pebble import Pebble, PebbleConfig, pebble
 from tests.testbed.ports import free_port
 
 ZONE = "example.test"
@@ -25,22 +25,31 @@ class Bed:
 
     folder: Path
     ca: Pebble
-    dns_port: int  # where the CA asks, so where a master's responder listens
+    dns_port: int | None  # where a master's responder listens, if that is the DNS of the CA
     parts: ExitStack
-    hosts: list[FollowerHost] = field(default_factory=list)
+    template: Path | None = None  # what `init` made, once for many tests
 
-    def master(self, *, database: str | None = None, **listening: Any) -> MasterProcess:
-        """A master made by `init`, not started; its responder is the DNS of the CA."""
+    def master(self, *, database: str | None = None, fresh: bool = False, **listening: Any) -> MasterProcess:
+        """A master, not started; `fresh`: by an `init` of its own."""
         chosen: dict[str, Any] = {"port": free_port(), "responder_port": self.dns_port, **listening}
         made = MasterProcess(self.folder / "master", Listening(**chosen), database=database)
-        made.init()
+        if self.template is None or database or fresh:
+            made.init()
+        else:
+            made.adopt(self.template)
         self.parts.callback(made.stop)
+        return made
+
+    def serving(self, grants: Mapping[str, Sequence[str]], **more: Any) -> MasterProcess:
+        """A master that serves, with a fleet of followers and the names that each may ask for."""
+        made = self.master()
+        made.start()
+        made.set_fleet(fleet(self.ca, grants, **more))
         return made
 
     def host(self, name: str, *, prefix: Sequence[str] = ()) -> FollowerHost:
         """A host without an identity yet."""
         made = FollowerHost(self.folder / name, prefix=prefix)
-        self.hosts.append(made)
         self.parts.callback(made.stop)
         return made
 
@@ -52,13 +61,15 @@ class Bed:
 
 
 @contextmanager
-def bed(dns_port: int | None = None) -> Iterator[Bed]:
-    """A calm Pebble in a folder of its own, which asks for names at `dns_port` (a free one) on loopback."""
-    port = dns_port or free_port()
+def bed(
+    *, dns_server: str | None = None, template: Path | None = None, **pebble_config: Unpack[PebbleConfig]
+) -> Iterator[Bed]:
+    """A calm Pebble in a folder of its own. It asks `dns_server`, else the responder of the test's master."""
+    port = None if dns_server else free_port()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="certline-e2e-")))
-        ca = stack.enter_context(pebble("calm", dns_server=f"127.0.0.1:{port}"))
-        yield Bed(folder, ca, port, stack.enter_context(ExitStack()))
+        ca = stack.enter_context(pebble("calm", dns_server=dns_server or f"127.0.0.1:{port}", **pebble_config))
+        yield Bed(folder, ca, port, stack.enter_context(ExitStack()), template)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """A master as a process: made by `certline init`, run by `certline serve`, asked by its API and its commands."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import ssl
 import subprocess
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -13,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from certline_master.cli import fleet_file
 from tests.end_to_end.commands import Finished, finish, installed, under_test
 from tests.end_to_end.waiting import eventually
-from tests.testbed.ports import free_port
 from tests.testbed.program import Program, TestbedError
 
 LOOPBACK = "127.0.0.1"
@@ -59,12 +61,27 @@ class MasterProcess:
         words = ["init", "--origin", self.origin, "--dir", str(self.folder), "--listen", listen, *more]
         words += ["--database", self._database] if self._database else []
         done = finish([installed("certline"), *words]).well()
+        self._settle()
+        return done
+
+    def adopt(self, template: Path) -> None:
+        """Become a copy of what `init` made elsewhere, under an origin of our own."""
+        shutil.copytree(template, self.folder)
+        former = _origin_in(self.config_file)
+        for file in (self.config_file, self.folder / "admin.toml"):
+            text = file.read_text()
+            for old, new in ((former, self.origin), (former.removeprefix("https://"), self.origin[len("https://") :])):
+                text = text.replace(f'"{old}"', f'"{new}"')
+            file.write_text(text)
+        self._settle()
+
+    def _settle(self) -> None:
+        """The settings that a test needs; and the local profile, which asks at 127.0.0.1, where we may not listen."""
         with self.config_file.open("a") as file:
             file.write(self._more_settings())
         profile = self.folder / "admin.toml"
         lines = [line for line in profile.read_text().splitlines() if not line.startswith("url")]
         profile.write_text("\n".join([f'url = "{self.origin}"', *lines, ""]))
-        return done
 
     def _more_settings(self) -> str:
         here, lines = self.listening, ['\n[logging]\nlevel = "debug"\nformat = "json"']
@@ -134,6 +151,14 @@ class MasterProcess:
         file = self.folder / "fleet.yaml"
         file.write_text(json.dumps(fleet, indent=2))
         return self.command("apply", "-f", file)
+
+    def set_fleet(self, fleet: Mapping[str, Any]) -> None:
+        """The same by the API, for tests that are about something else."""
+        file = self.folder / "fleet.yaml"
+        file.write_text(json.dumps(fleet, indent=2))
+        desired = fleet_file.read(file).desired
+        planned = self.post("/v1/fleet/plan", {"desired": desired})
+        self.post("/v1/fleet/apply", {"desired": desired, "hash": planned["hash"]})
 
     def token(self, follower: str) -> str:
         """A fresh enrolment string for a follower that is in the fleet, by the API."""
@@ -224,10 +249,10 @@ def _record(line: str) -> dict[str, Any]:
     return found
 
 
+def _origin_in(config_file: Path) -> str:
+    settings: dict[str, Any] = tomllib.loads(config_file.read_text())
+    return str(settings["api"]["origins"][0])
+
+
 def _json(content: bytes) -> Any:
     return json.loads(content) if content else None
-
-
-def listening(**more: Any) -> Listening:
-    """On a free port of loopback."""
-    return Listening(free_port(), **more)
