@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -12,9 +13,9 @@ from certline_master import identity, settings
 from certline_master.api.admin_tokens import new_token
 from certline_master.cli.client import PROFILE
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
+from certline_master.cli.local_faults import local_faults
 from certline_master.cli.with_follower import add, local_origin
 from certline_master.domain.access import SYSTEM, Role
-from certline_master.domain.errors import DomainError
 from certline_master.domain.model import AdminToken
 from certline_master.domain.ports import Records
 from certline_master.files import write_whole
@@ -23,6 +24,7 @@ from certline_master.store.opening import SqlStore, open_store
 from certline_master.store.schema import migrate
 from certline_shared.chance import SystemChance
 from certline_shared.clock import SystemClock
+from certline_shared.logs import redact
 
 SYSTEM_DATA = Path("/var/lib/certline")
 TOKEN_LIFETIME = timedelta(days=365)
@@ -77,28 +79,29 @@ class Places:
 @click.option(
     "--listen", metavar="HOST:PORT", help="Where the API listens (default: all addresses, the first origin's port)."
 )
+@click.option("--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: SQLite below DIR).")
 @click.option("--with-follower", is_flag=True, help="Also enrol a follower on this machine, run by `serve`.")
-def init(origins: tuple[str, ...], folder: Path, listen: str | None, with_follower: bool) -> None:
+def init(
+    origins: tuple[str, ...], folder: Path, listen: str | None, database: str | None, *, with_follower: bool
+) -> None:
     """Make everything needed to serve: settings, database, keys, the API's certificate, the first admin token.
 
     Run twice it changes nothing.
     """
     places, wished = Places(folder.absolute()), _origins(origins)
     listen = _listen(listen or _default_listen(wished), on_loopback=with_follower)
-    try:
-        if places.settings.is_file():
-            _unchanged(places, wished, follower_follows=with_follower)
-        else:
+    url = database or f"sqlite:///{places.database}"
+    with local_faults():
+        made = not places.settings.is_file()
+        if made:
             local = (local_origin(listen),) if with_follower else ()
-            _tell(places, _make(places, tuple(dict.fromkeys((*wished, *local))), listen))
+            _tell(places, url, _make(places, tuple(dict.fromkeys((*wished, *local))), listen, url))
+        else:
+            _unchanged(places, wished, follower_follows=with_follower)
         if with_follower and settings.load(places.settings).local_follower.config is None:
             add(places.settings, click.echo)
-    except settings.SettingsError as fault:
-        raise CommandFailed(str(fault), WRONG) from fault
-    except OSError as fault:
-        raise CommandFailed(f"{fault.filename or places.folder}: {fault.strerror}", WRONG) from fault
-    except DomainError as fault:
-        raise CommandFailed(str(fault), REFUSED) from fault
+    if made:
+        _tell_next(places)
 
 
 def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,19 +139,18 @@ def _unchanged(places: Places, wished: tuple[str, ...], *, follower_follows: boo
         raise CommandFailed(text, REFUSED)
 
 
-def _make(places: Places, origins: tuple[str, ...], listen: str) -> str:
+def _make(places: Places, origins: tuple[str, ...], listen: str, url: str) -> str:
     """Everything, the settings last: they say that the rest is whole. Returns the admin token."""
     places.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     kek = _kek(places)
-    url = f"sqlite:///{places.database}"
     migrate(url)
     store = open_store(url, kek=kek, clock=SystemClock(), chance=SystemChance())
     try:
         token = _fill(store, places, origins, listen)
     finally:
         store.close()
-    text = settings.example(origins=origins, listen=listen, store=_relative(places), kek="file:kek")
-    write_whole(places.settings, text.encode(), mode=0o644)
+    text = settings.example(origins=origins, listen=listen, store=_relative(url, places.folder), kek="file:kek")
+    write_whole(places.settings, text.encode(), mode=0o600 if urlsplit(url).password else 0o644)
     return token
 
 
@@ -184,7 +186,9 @@ def _fill(store: SqlStore, places: Places, origins: tuple[str, ...], listen: str
 def _add_token(records: Records) -> str:
     chance, now = SystemChance(), SystemClock().now()
     token = new_token(chance)
-    row = AdminToken(chance.uuid(), "init", Role.ADMIN, token.prefix, now, now + TOKEN_LIFETIME)
+    taken = any(one.name == "init" for one in records.tokens.all(SYSTEM))  # cut off before, or by another master
+    name = f"init-{token.prefix}" if taken else "init"
+    row = AdminToken(chance.uuid(), name, Role.ADMIN, token.prefix, now, now + TOKEN_LIFETIME)
     records.tokens.add(SYSTEM, row, token.sha256)
     text = "certline was initialised, with a first admin token"
     records.events.add(SYSTEM, "instance.initialised", "instance", text, now=now, data={"prefix": token.prefix})
@@ -196,16 +200,15 @@ def _default_listen(origins: tuple[str, ...]) -> str:
     return f"0.0.0.0:{port if port.isdigit() else 443}"
 
 
-def _relative(places: Places) -> str:
-    if places.database.is_relative_to(places.folder):
-        return f"sqlite:///{places.database.relative_to(places.folder)}"
-    return f"sqlite:///{places.database}"
+def _relative(url: str, folder: Path) -> str:
+    """The URL of a database below the folder as it counts from there."""
+    return url.replace(f"sqlite:///{folder}/", "sqlite:///")
 
 
-def _tell(places: Places, token: str) -> None:
+def _tell(places: Places, url: str, token: str) -> None:
     echo: Callable[[str], None] = click.echo
     echo(f"settings     {places.settings}")
-    echo(f"database     {places.database}")
+    echo(f"database     {redact(url.removeprefix('sqlite:///'))}")
     echo(f"key (KEK)    {places.kek}   back it up apart from the database: without it no secret can be read")
     echo(f"API          {places.tls / 'api.pem'}, from a private CA made for it")
     echo(f"admin        {places.profile}   used by `certline` on this machine")
@@ -213,5 +216,8 @@ def _tell(places: Places, token: str) -> None:
     echo(f"The first admin token, shown this once (valid for {TOKEN_LIFETIME.days} days):")
     echo(f"  {token}")
     echo("")
+
+
+def _tell_next(places: Places) -> None:
     config = "" if places.folder == settings.SYSTEM_FOLDER else f"--config {places.settings} "
-    echo(f"Next: certline {config}serve")
+    click.echo(f"Next: certline {config}serve")

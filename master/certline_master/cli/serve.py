@@ -4,17 +4,15 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from certline_master.cli.failures import FAILED, REFUSED, WRONG, CommandFailed
+from certline_master.cli.failures import FAILED, REFUSED, CommandFailed
+from certline_master.cli.local_faults import local_faults
 from certline_master.cli.main import settings_path
-from certline_master.domain.errors import DomainError
-from certline_master.settings import Settings, SettingsError, load
+from certline_master.settings import Settings, load
 from certline_shared import logs
 
 if TYPE_CHECKING:
@@ -35,11 +33,12 @@ def serve(config: str | None) -> None:
     Exit codes: 0 stopped when told; 2 wrong configuration; 3 it cannot serve (address in use, database not at head or
     in use by another process); 4 the database failed while it was serving.
     """
-    settings = _settings(config)
+    with local_faults():
+        settings = load(settings_path(config))
     _log_to(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # until the server takes over
-    with _told():
+    with local_faults():
         _serve(settings)
 
 
@@ -53,17 +52,6 @@ def _log_to(settings: Settings) -> None:
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
     raise SystemExit(0)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except DomainError as fault:
-        raise CommandFailed(str(fault), REFUSED) from fault
-    except OSError as fault:
-        where = f"{fault.filename}: " if fault.filename else ""
-        raise CommandFailed(f"{where}{fault.strerror or fault}", REFUSED) from fault
 
 
 def _serve(settings: Settings) -> None:
@@ -123,15 +111,8 @@ def migrate(config: str | None) -> None:
     """Bring the database to this release's schema."""
     from certline_master.store.schema import migrate as upgrade
 
-    with _told():
-        changed = upgrade(_settings(config).store.url)
+    with local_faults():
+        changed = upgrade(load(settings_path(config)).store.url)
     click.echo(
         "the database was brought to this release's schema" if changed else "nothing to do: the database is at head"
     )
-
-
-def _settings(config: str | None) -> Settings:
-    try:
-        return load(settings_path(config))
-    except SettingsError as fault:
-        raise CommandFailed(str(fault), WRONG) from fault

@@ -1,0 +1,200 @@
+"""`certline serve` as a process: it comes up, says so, stops in time, and says clearly why it cannot serve."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.commands import Finished, finish, installed
+from tests.end_to_end.master import MasterProcess
+from tests.end_to_end.waiting import seconds
+from tests.integration.cli_bed import initialised, serving
+from tests.testbed.program import Program
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[MasterProcess]:
+    """Initialised, not started."""
+    made = initialised(tmp_path / "etc")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def database(master: MasterProcess) -> Path:
+    return master.folder / "data" / "certline.sqlite"
+
+
+def serve(master: MasterProcess) -> Finished:
+    return master.command("serve")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop_and_then_ends_well_within_5_seconds(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with serving(tmp_path / "etc") as master:
+        told = seconds()
+        master._running.signal(number)
+        code = master._running.wait(10)
+        took = seconds() - told
+
+    assert code == 0, master.log_file.read_text()
+    assert took < 5
+
+
+def test_it_logs_one_json_object_for_each_event(tmp_path: Path) -> None:
+    with serving(tmp_path / "etc") as master:
+        pass
+
+    records = [json.loads(line) for line in master.log_file.read_text().splitlines()]
+    events = [record["event"] for record in records if record["logger"] == "certline.serve"]
+    assert events == ["serving", "stopping", "stopped"]
+    assert all({"time", "level", "logger", "event"} <= set(record) for record in records)
+
+
+def test_a_signal_before_it_serves_ends_it_well_too(master: MasterProcess) -> None:
+    program = Program(master.words("serve"), log=master.log_file, cwd=master.folder)
+    program.start()
+    program.wait_until(lambda: catches_sigterm(program.pid))
+
+    program.signal(signal.SIGTERM)
+
+    assert program.wait(10) == 0, master.log_file.read_text()
+
+
+def catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(mask, 16) & 1 << (signal.SIGTERM - 1))
+
+
+def test_a_second_one_on_the_same_sqlite_is_refused_with_the_firsts_pid(tmp_path: Path) -> None:
+    with serving(tmp_path / "etc") as master:
+        told = serve(master).refused(3)
+
+        assert f"another certline process (pid {master.pid}) is writing to" in told
+        assert "use Postgres" in told
+
+
+def test_an_address_in_use_is_told(master: MasterProcess) -> None:
+    with closing(socket.create_server((master.listening.address, master.listening.port))):
+        told = serve(master).refused(3)
+
+    assert told == f"certline: api.listen {master.origin.removeprefix('https://')}: Address already in use\n"
+
+
+def test_an_address_of_another_machine_is_told(master: MasterProcess) -> None:
+    edit(master, f"127.0.0.1:{master.listening.port}", "192.0.2.99:8443")
+
+    assert "api.listen 192.0.2.99:8443: Cannot assign requested address" in serve(master).refused(3)
+
+
+def edit(master: MasterProcess, old: str, new: str) -> None:
+    text = master.config_file.read_text()
+    assert old in text
+    master.config_file.write_text(text.replace(old, new, 1))
+
+
+def test_a_database_that_is_not_at_head_is_refused_naming_migrate_which_then_helps(
+    master: MasterProcess, database: Path
+) -> None:
+    database.unlink()
+    sqlite3.connect(database).close()
+
+    assert "run `certline migrate`" in serve(master).refused(3)
+    assert "was brought to this release's schema" in master.command("migrate").well().out
+    assert "nothing to do" in master.command("migrate").well().out
+
+
+def test_a_database_of_a_newer_release_is_refused(master: MasterProcess, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+
+    assert "a newer release" in serve(master).refused(3)
+    assert "a newer release" in master.command("migrate").refused(3)
+
+
+def test_a_database_that_is_not_there_is_told(master: MasterProcess, database: Path) -> None:
+    database.unlink()
+
+    assert f"there is no database {database}" in serve(master).refused(3)
+
+
+def test_a_store_that_was_never_initialised_is_told(master: MasterProcess, database: Path) -> None:
+    database.unlink()
+    master.command("migrate").well()
+
+    assert "was never initialised" in serve(master).refused(3)
+
+
+def test_a_kek_that_others_can_read_is_refused(master: MasterProcess) -> None:
+    (master.folder / "kek").chmod(0o644)
+
+    assert "chmod 0400" in serve(master).refused(2)
+
+
+def test_another_kek_than_the_databases_is_refused(master: MasterProcess) -> None:
+    import base64
+
+    (master.folder / "kek").write_bytes(base64.b64encode(b"x" * 32))
+
+    serve(master).refused(3)
+
+
+def test_settings_that_are_not_there_are_told_with_the_files_tried(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CERTLINE_")}
+    done = finish([installed("certline"), "serve"], cwd=tmp_path, env=environment)
+
+    assert f"found neither {tmp_path}/certline.toml nor /etc/certline/certline.toml" in done.refused(2)
+
+
+def test_settings_with_a_fault_are_told_by_file_line_and_field(master: MasterProcess) -> None:
+    edit(master, "[store]", "[stoer]")
+
+    told = serve(master).refused(2)
+
+    assert told.startswith(f"certline: {master.config_file}:")
+    assert ": stoer: is not a setting; remove it" in told
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ("", 'api.tls = "files" needs api.tls_certificate and api.tls_key'),
+        ('tls_certificate = "none.pem"\ntls_key = "none.key"\n', "none.pem: cannot be read: No such file"),
+        ('tls_certificate = "kek"\ntls_key = "kek"\n', "no certificate with its private key"),
+    ],
+)
+def test_tls_files_that_cannot_be_used_are_told(master: MasterProcess, files: str, told: str) -> None:
+    edit(master, "[store]", f'tls = "files"\n{files}\n[store]')
+
+    assert told in serve(master).refused(2)
+
+
+def test_the_api_may_serve_the_operators_own_certificate(master: MasterProcess) -> None:
+    own = master.folder / "tls"
+    edit(master, "[store]", 'tls = "files"\ntls_certificate = "own.pem"\ntls_key = "own.pem"\n\n[store]')
+    (own / "api.pem").rename(master.folder / "own.pem")
+
+    master.start()
+
+    assert master.get("/v1/whoami") == {"name": "init", "role": "admin"}
+    assert not (own / "api.pem").exists()
+
+
+def test_an_api_certificate_that_is_gone_is_issued_anew(master: MasterProcess) -> None:
+    (master.folder / "tls" / "api.pem").unlink()
+
+    master.start()
+
+    assert master.get("/v1/whoami")["role"] == "admin"
+    [record] = [one for one in master.log_records() if "issued anew" in one["event"]]
+    assert record["reason"] == "there was none"
