@@ -1,6 +1,6 @@
 """A store with the objects that tests of it need, and the callers that ask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
@@ -156,6 +156,23 @@ class StoreBed:
         )
         return self.write(lambda records: records.orders.issued(SYSTEM, work.lease, order, certificate, now=self.now))
 
+    def lines(self, count: int) -> list[Line]:
+        """So many lines of one follower."""
+        follower = self.follower()
+        return [self.line(follower, f"l{number:02}") for number in range(count)]
+
+    def orders(self, count: int, **fields: Any) -> list[Order]:
+        """So many orders at one issuer, each of a line of its own."""
+        issuer = self.issuer()
+        return [self.opened(line, issuer, **fields)[1][0] for line in self.lines(count)]
+
+    def order(self, order: Order) -> Order:
+        """As it is in the store now."""
+        return self.read(lambda records: records.orders.get(SYSTEM, order.id))
+
+    def save(self, work: OrderWork, order: Order, *, release: bool = False) -> None:
+        self.write(lambda records: records.orders.save(SYSTEM, work.lease, order, release=release))
+
     def challenge(self, order: Order, **fields: Any) -> Challenge:
         """A ledger row, not yet in the store."""
         made = Challenge(
@@ -178,3 +195,7 @@ class StoreBed:
 
 def as_follower(follower: Follower) -> Caller:
     return Caller(Role.FOLLOWER, follower.name, follower.id)
+
+
+def ids(works: Iterable[OrderWork]) -> list[str]:
+    return [work.order.id for work in works]

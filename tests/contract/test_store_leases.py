@@ -1,10 +1,8 @@
 """Leases: who works on which order, in which order, and the fence that keeps out who comes too late."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -13,38 +11,9 @@ from certline_master.domain.errors import LeaseLost
 from certline_master.domain.model import (
     Failure,
     FailureClass,
-    Line,
-    Order,
     OrderState,
-    OrderWork,
 )
-from certline_shared.keys import KeyType
-from tests.contract.store_bed import HOUR, LEASE, OVER_AT_ONCE, StoreBed
-
-BOTH = (KeyType.ECDSA_P256, KeyType.RSA_2048)
-
-
-def _lines(bed: StoreBed, count: int) -> list[Line]:
-    follower = bed.follower()
-    return [bed.line(follower, f"l{number:02}") for number in range(count)]
-
-
-def _orders(bed: StoreBed, count: int, **fields: Any) -> list[Order]:
-    issuer = bed.issuer()
-    return [bed.opened(line, issuer, **fields)[1][0] for line in _lines(bed, count)]
-
-
-def _get(bed: StoreBed, order: Order) -> Order:
-    return bed.read(lambda records: records.orders.get(SYSTEM, order.id))
-
-
-def _save(bed: StoreBed, work: OrderWork, order: Order, *, release: bool = False) -> None:
-    bed.write(lambda records: records.orders.save(SYSTEM, work.lease, order, release=release))
-
-
-def _ids(works: Sequence[OrderWork]) -> list[str]:
-    return [work.order.id for work in works]
-
+from tests.contract.store_bed import HOUR, LEASE, OVER_AT_ONCE, StoreBed, ids
 
 # --- claiming ---------------------------------------------------------------------------------------------------------
 
@@ -63,18 +32,18 @@ def test_a_claimed_order_comes_with_all_that_its_worker_needs(bed: StoreBed) -> 
 
 
 def test_only_due_orders_are_claimed_the_most_overdue_first(bed: StoreBed) -> None:
-    issuer, lines = bed.issuer(), _lines(bed, 3)
+    issuer, lines = bed.issuer(), bed.lines(3)
     delays = (timedelta(0), -HOUR, HOUR)
     now, late, _later = (
         bed.opened(line, issuer, due=bed.now + by)[1][0] for line, by in zip(lines, delays, strict=True)
     )
-    assert sorted(_ids(bed.claim())) == sorted([now.id, late.id])
+    assert sorted(ids(bed.claim())) == sorted([now.id, late.id])
     bed.write(lambda records: records.orders.release_all(SYSTEM, "w1"))
-    assert _ids(bed.claim(limit=1)) == [late.id]
+    assert ids(bed.claim(limit=1)) == [late.id]
 
 
 def test_an_order_is_claimed_by_one_worker_until_its_lease_is_over(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     (first,) = bed.claim("first", lease=OVER_AT_ONCE)
     (second,) = bed.claim("second")
     assert (first.order.id, second.order.id) == (order.id, order.id)
@@ -83,7 +52,7 @@ def test_an_order_is_claimed_by_one_worker_until_its_lease_is_over(bed: StoreBed
 
 
 def test_workers_that_claim_at_once_never_get_the_same_order(bed: StoreBed) -> None:
-    orders = _orders(bed, 40)
+    orders = bed.orders(40)
     stores = [bed.store, bed.second_master()]
     with ThreadPoolExecutor(20) as threads:
         taken = list(threads.map(lambda n: bed.claim(f"w{n}", limit=3, store=stores[n % 2]), range(20)))
@@ -95,14 +64,14 @@ def test_workers_that_claim_at_once_never_get_the_same_order(bed: StoreBed) -> N
 
 def test_nothing_due_is_nothing_claimed(bed: StoreBed) -> None:
     assert bed.claim() == []
-    _orders(bed, 1, due=bed.now + HOUR)
+    bed.orders(1, due=bed.now + HOUR)
     assert bed.claim() == []
 
 
 def test_a_lease_that_is_over_early_does_not_make_an_order_due(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     (work,) = bed.claim(lease=OVER_AT_ONCE)
-    _save(bed, work, replace(order, due=bed.now + HOUR))
+    bed.save(work, replace(order, due=bed.now + HOUR))
     assert bed.claim("other") == []
     assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == bed.now + HOUR
 
@@ -111,7 +80,7 @@ def test_a_lease_that_is_over_early_does_not_make_an_order_due(bed: StoreBed) ->
 
 
 def test_new_orders_are_taken_only_while_there_is_room_at_the_ca(bed: StoreBed) -> None:
-    _orders(bed, 5)
+    bed.orders(5)
     held = bed.claim(most=2)
     assert len(held) == 2
     assert bed.claim("other", most=2) == []
@@ -119,39 +88,39 @@ def test_new_orders_are_taken_only_while_there_is_room_at_the_ca(bed: StoreBed) 
 
 
 def test_an_order_at_the_ca_keeps_its_place_when_it_is_freed_and_is_always_taken_again(bed: StoreBed) -> None:
-    _orders(bed, 3)
+    bed.orders(3)
     (work,) = bed.claim(most=1)
-    _save(bed, work, replace(work.order, state=OrderState.OPENED, url="https://le.example/order/1"), release=True)
-    assert _ids(bed.claim(most=1)) == [work.order.id]
+    bed.save(work, replace(work.order, state=OrderState.OPENED, url="https://le.example/order/1"), release=True)
+    assert ids(bed.claim(most=1)) == [work.order.id]
     assert bed.claim("other", most=1) == []
 
 
 def test_an_order_freed_before_it_was_opened_gives_its_place_back(bed: StoreBed) -> None:
-    _orders(bed, 3)
+    bed.orders(3)
     (work,) = bed.claim(most=1)
-    _save(bed, work, replace(work.order, due=bed.now + HOUR), release=True)
+    bed.save(work, replace(work.order, due=bed.now + HOUR), release=True)
     (other,) = bed.claim(most=1)
     assert other.order.id != work.order.id
 
 
 def test_the_place_of_a_dead_worker_goes_to_who_takes_its_order_over(bed: StoreBed) -> None:
-    _orders(bed, 2)
+    bed.orders(2)
     (work,) = bed.claim("dead", most=1, lease=OVER_AT_ONCE)
-    assert _ids(bed.claim("heir", most=1)) == [work.order.id]
+    assert ids(bed.claim("heir", most=1)) == [work.order.id]
 
 
 def test_orders_at_the_ca_go_before_new_ones(bed: StoreBed) -> None:
-    issuer, lines = bed.issuer(), _lines(bed, 2)
+    issuer, lines = bed.issuer(), bed.lines(2)
     bed.opened(lines[0], issuer, due=bed.now - HOUR)
     _, (begun,) = bed.opened(lines[1], issuer, url="https://le.example/order/1", state=OrderState.OPENED)
-    assert _ids(bed.claim(limit=1)) == [begun.id]
+    assert ids(bed.claim(limit=1)) == [begun.id]
 
 
 # --- the fence --------------------------------------------------------------------------------------------------------
 
 
 def test_what_a_worker_saves_is_kept_with_its_challenges(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     (work,) = bed.claim()
     moved = replace(
         order,
@@ -169,12 +138,12 @@ def test_what_a_worker_saves_is_kept_with_its_challenges(bed: StoreBed) -> None:
     )
     challenge = bed.challenge(order)
     bed.write(lambda records: records.orders.save(SYSTEM, work.lease, moved, challenges=[challenge]))
-    assert _get(bed, order) == moved
+    assert bed.order(order) == moved
     assert bed.read(lambda records: records.orders.challenge_values(SYSTEM, challenge.record)) == [challenge.value]
 
 
 def test_a_worker_that_was_paused_beyond_its_lease_is_fenced(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     (paused,) = bed.claim("paused", lease=OVER_AT_ONCE)
     (heir,) = bed.claim("heir")
     challenge = bed.challenge(order)
@@ -187,30 +156,30 @@ def test_a_worker_that_was_paused_beyond_its_lease_is_fenced(bed: StoreBed) -> N
     ):
         with pytest.raises(LeaseLost):
             bed.write(change)
-    assert _get(bed, order) == order
+    assert bed.order(order) == order
     assert bed.read(lambda records: records.orders.challenge_values(SYSTEM, challenge.record)) == []
-    _save(bed, heir, replace(order, waiting="in time"))
-    assert _get(bed, order).waiting == "in time"
+    bed.save(heir, replace(order, waiting="in time"))
+    assert bed.order(order).waiting == "in time"
 
 
 def test_a_lease_that_ran_out_but_was_not_taken_over_still_counts(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     (work,) = bed.claim(lease=OVER_AT_ONCE)
-    _save(bed, work, replace(order, waiting="nobody came"))
-    assert _get(bed, order).waiting == "nobody came"
+    bed.save(work, replace(order, waiting="nobody came"))
+    assert bed.order(order).waiting == "nobody came"
 
 
 def test_a_lease_that_was_given_back_no_longer_counts(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     (work,) = bed.claim()
-    _save(bed, work, order, release=True)
+    bed.save(work, order, release=True)
     with pytest.raises(LeaseLost):
-        _save(bed, work, order)
-    assert _ids(bed.claim("next")) == [order.id]
+        bed.save(work, order)
+    assert ids(bed.claim("next")) == [order.id]
 
 
 def test_renewing_extends_only_the_leases_still_ours(bed: StoreBed) -> None:
-    mine, lost = _orders(bed, 2)
+    mine, lost = bed.orders(2)
     bed.claim("w1", lease=OVER_AT_ONCE)
     taken_over = bed.claim("w2", limit=1)[0].order.id
     now = bed.clock.now()
@@ -221,10 +190,10 @@ def test_renewing_extends_only_the_leases_still_ours(bed: StoreBed) -> None:
 
 
 def test_a_clean_stop_frees_every_lease_of_that_worker_alone(bed: StoreBed) -> None:
-    _orders(bed, 3)
+    bed.orders(3)
     stopped, goes_on = bed.claim("w1", limit=2), bed.claim("w2", limit=1)
     bed.write(lambda records: records.orders.release_all(SYSTEM, "w1"))
     with pytest.raises(LeaseLost):
-        _save(bed, stopped[0], stopped[0].order)
-    _save(bed, goes_on[0], goes_on[0].order)
-    assert sorted(_ids(bed.claim("w3"))) == sorted(_ids(stopped))
+        bed.save(stopped[0], stopped[0].order)
+    bed.save(goes_on[0], goes_on[0].order)
+    assert sorted(ids(bed.claim("w3"))) == sorted(ids(stopped))

@@ -1,9 +1,7 @@
 """Orders: one live order for the same names, leases with a fence, and what follows when an order ends."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -12,10 +10,7 @@ from certline_master.domain.errors import Conflict, LeaseLost, NotFound
 from certline_master.domain.model import (
     Failure,
     FailureClass,
-    Line,
-    Order,
     OrderState,
-    OrderWork,
     Version,
     VersionState,
 )
@@ -23,28 +18,6 @@ from certline_shared.keys import KeyType
 from tests.contract.store_bed import HOUR, StoreBed
 
 BOTH = (KeyType.ECDSA_P256, KeyType.RSA_2048)
-
-
-def _lines(bed: StoreBed, count: int) -> list[Line]:
-    follower = bed.follower()
-    return [bed.line(follower, f"l{number:02}") for number in range(count)]
-
-
-def _orders(bed: StoreBed, count: int, **fields: Any) -> list[Order]:
-    issuer = bed.issuer()
-    return [bed.opened(line, issuer, **fields)[1][0] for line in _lines(bed, count)]
-
-
-def _get(bed: StoreBed, order: Order) -> Order:
-    return bed.read(lambda records: records.orders.get(SYSTEM, order.id))
-
-
-def _save(bed: StoreBed, work: OrderWork, order: Order, *, release: bool = False) -> None:
-    bed.write(lambda records: records.orders.save(SYSTEM, work.lease, order, release=release))
-
-
-def _ids(works: Sequence[OrderWork]) -> list[str]:
-    return [work.order.id for work in works]
 
 
 # --- one live order ---------------------------------------------------------------------------------------------------
@@ -115,10 +88,10 @@ def test_an_issued_order_makes_its_version_live_and_retires_the_former(bed: Stor
     assert (certificate.chain, certificate.serial, certificate.not_before) == ("CHAIN", "01", bed.now)
     assert _version(bed, version) == live
     assert (_version(bed, former).state, _version(bed, former).ended) == (VersionState.RETIRED, bed.now)
-    assert _get(bed, order).state is OrderState.ISSUED
+    assert bed.order(order).state is OrderState.ISSUED
     assert bed.read(lambda records: records.lines.by_id(SYSTEM, line.id)).next_look == bed.now
     with pytest.raises(LeaseLost):
-        _save(bed, work, work.order)
+        bed.save(work, work.order)
 
 
 def test_a_version_of_two_key_types_goes_live_when_both_are_issued_one_after_the_other(bed: StoreBed) -> None:
@@ -157,8 +130,8 @@ def test_a_failed_order_fails_its_version_and_the_other_order_of_it(bed: StoreBe
     bed.write(lambda records: records.orders.failed(SYSTEM, work.lease, order, now=bed.now))
     found = _version(bed, version)
     assert (found.state, found.failure, found.ended) == (VersionState.FAILED, failure, bed.now)
-    assert [_get(bed, one).state for one in orders] == [OrderState.FAILED] * 2
-    assert [_get(bed, one).failure for one in orders] == [failure] * 2
+    assert [bed.order(one).state for one in orders] == [OrderState.FAILED] * 2
+    assert [bed.order(one).failure for one in orders] == [failure] * 2
     assert bed.read(lambda records: records.orders.live(SYSTEM)) == []
     assert bed.claim() == []
     assert bed.read(lambda records: records.lines.by_id(SYSTEM, line.id)).next_look == bed.now
@@ -181,7 +154,7 @@ def test_a_worker_hears_at_its_next_write_that_the_line_was_deleted(bed: StoreBe
     (work,) = bed.claim()
     bed.write(lambda records: records.lines.delete(SYSTEM, line.name))
     with pytest.raises(LeaseLost):
-        _save(bed, work, work.order)
+        bed.save(work, work.order)
     assert bed.claim("other") == []
 
 
@@ -189,7 +162,7 @@ def test_a_worker_hears_at_its_next_write_that_the_line_was_deleted(bed: StoreBe
 
 
 def test_orders_are_found_by_id_by_line_and_by_being_live(bed: StoreBed) -> None:
-    line, other = _lines(bed, 2)
+    line, other = bed.lines(2)
     issuer = bed.issuer()
     _, (done,) = bed.opened(line, issuer, created=bed.now - HOUR)
     bed.issue(bed.claim()[0])
@@ -203,11 +176,11 @@ def test_orders_are_found_by_id_by_line_and_by_being_live(bed: StoreBed) -> None
 
 
 def test_the_next_thing_due_may_be_an_order_or_the_end_of_its_lease(bed: StoreBed) -> None:
-    (order,) = _orders(bed, 1)
+    (order,) = bed.orders(1)
     assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == order.due
     (work,) = bed.claim()
     assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == work.lease.until
-    _save(bed, work, replace(order, due=bed.now + HOUR), release=True)
+    bed.save(work, replace(order, due=bed.now + HOUR), release=True)
     assert bed.read(lambda records: records.orders.next_due(SYSTEM)) == bed.now + HOUR
 
 

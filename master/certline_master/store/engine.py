@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from certline_master.domain.errors import Fault, Invalid
 
 BUSY_SECONDS = 10  # how long a write waits for another process's (security note 3.4)
-_READERS = 16  # connections kept for reading; as many again are opened under load
+_READERS = 16  # connections kept for reading; twice as many more are opened under load
 
 _POSTGRES_SETTINGS = {
     "timezone": "UTC",
@@ -73,7 +73,7 @@ def writing_engine(found: Database) -> Engine:
 
 def reading_engine(found: Database) -> Engine:
     """A pool whose connections refuse to write (on Postgres the transaction says so)."""
-    return _engine(found, (*_PRAGMAS, "query_only=ON"), pool_size=_READERS, max_overflow=_READERS, pool_timeout=5)
+    return _engine(found, (*_PRAGMAS, "query_only=ON"), pool_size=_READERS, max_overflow=2 * _READERS, pool_timeout=5)
 
 
 def schema_engine(found: Database) -> Engine:
