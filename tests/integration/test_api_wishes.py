@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from certline_master.domain.errors import SolverError
+from certline_master.domain.model import FailureClass
 from certline_shared.keys import KeyType, generate, spki_sha256
 from certline_shared.messages import LineWish, Problem, VersionContent, decode, encode
 from tests.integration.api_bed import Bed, running_master, sqlite_url
@@ -50,7 +52,6 @@ def test_a_wish_that_waits_for_an_issuer_goes_on_when_there_is_one(bed: Bed) -> 
     assert opened(host).lines[0].version == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the planner does not ask for the grants of a follower's own line yet")
 def test_a_name_whose_grant_is_taken_away_is_not_issued_again(bed: Bed) -> None:
     host = bed.follower()
     host.wish("blog", "blog.example.com")
@@ -169,3 +170,15 @@ def test_a_follower_may_not_have_more_than_a_hundred_lines(bed: Bed) -> None:
     refused = host.ask("PUT", "/v1/follower/lines/line-100", body)
     assert refused.status_code == 409
     assert host.ask("PUT", "/v1/follower/lines/line-99", body).status_code == 200
+
+
+def test_what_failed_for_the_configurations_sake_is_tried_when_that_is_mended(bed: Bed) -> None:
+    host = bed.follower()
+    bed.engine.solver.fail_next["present"] = [SolverError("BADKEY: unknown key", FailureClass.FIX_CONFIGURATION)]
+    host.wish("blog", "blog.example.com")
+    bed.engine.run(timedelta(minutes=1))
+    assert "BADKEY" in bed.ask("GET", "/v1/lines/blog@web-1").json()["line"]["standing"]
+    mended = {**FLEET, "zones": {"example.com": {"solver": "rfc2136", "secret": "bWVuZGVk"}}}
+    assert bed.apply(mended).status_code == 200
+    bed.engine.run(timedelta(minutes=1))
+    assert opened(host).lines[0].version == 2  # the first one failed

@@ -9,6 +9,7 @@ from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.fleet import Current, DesiredFleet, Kind, Scope
 from certline_master.domain.fleet_changes import Change
 from certline_master.domain.model import (
+    FailureClass,
     Follower,
     FollowerState,
     Grant,
@@ -21,6 +22,8 @@ from certline_master.domain.model import (
 from certline_master.domain.ports import Records
 
 ZONE_SECRET = "zone-secret"  # noqa: S105 the label of the vault's rows
+
+SNAPSHOTS_AT_ONCE = 500
 
 _DONE = {"create": "created", "update": "changed", "delete": "deleted"}
 
@@ -144,7 +147,9 @@ class Writing:
         return held | {one.id for one in self.records.followers.all(SYSTEM) if one.name in names}
 
     def _wake(self, changes: Iterable[Change]) -> None:
-        """Lines that may have waited for an issuer or for a grant are looked at again."""
+        """Lines that may have waited for an issuer, a grant or a mended configuration are looked at again."""
+        if any(change.kind in ("issuer", "zone", "http") for change in changes):
+            self._give_new_chances()
         issuers = {change.name for change in changes if change.kind == "issuer"}
         followers = {change.name for change in changes if change.kind == "follower" and change.action == "update"}
         if not (issuers or followers):
@@ -154,6 +159,16 @@ class Writing:
         for line in self.records.lines.all(SYSTEM, limit=1_000_000):
             if line.issuer_id in theirs or line.follower_id in granted:
                 self.records.lines.set_next_look(SYSTEM, line.id, self.services.clock.now())
+
+    def _give_new_chances(self) -> None:
+        """What failed for the configuration's sake is tried when that changes, not after the planner's pause."""
+        now = self.services.clock.now()
+        lines = [line.id for line in self.records.lines.all(SYSTEM, limit=1_000_000)]
+        for start in range(0, len(lines), SNAPSHOTS_AT_ONCE):
+            for snapshot in self.records.lines.snapshots(SYSTEM, lines[start : start + SNAPSHOTS_AT_ONCE]):
+                newest = snapshot.versions[0] if snapshot.versions else None
+                if newest and newest.failure and newest.failure.failure is FailureClass.FIX_CONFIGURATION:
+                    self.records.lines.save(SYSTEM, replace(snapshot.line, forced=True, next_look=now))
 
     def _note(self, change: Change) -> None:
         done = _DONE[change.action]

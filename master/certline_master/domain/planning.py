@@ -8,8 +8,10 @@ from certline_master.domain.model import (
     Certificate,
     FailureClass,
     FollowerState,
+    GrantKind,
     LineCsr,
     LineSnapshot,
+    Owner,
     Version,
     VersionState,
 )
@@ -102,9 +104,20 @@ def _hindrance(snapshot: LineSnapshot) -> str | None:
         return "no issuer: name one for the line, or mark one as default"
     if snapshot.follower.state in (FollowerState.REVOKED, FollowerState.SUSPENDED):
         return f"follower {snapshot.follower.name} is {snapshot.follower.state}"
+    missing = _not_granted(snapshot)
+    if missing:
+        return f"follower {snapshot.follower.name} has no grant for {', '.join(missing)}"
     if any(version.state is VersionState.ORDERED for version in snapshot.versions):
         return "an order is under way"
     return None
+
+
+def _not_granted(snapshot: LineSnapshot) -> list[str]:
+    """Names of a follower's own line without a grant: one that is withdrawn stops renewals too."""
+    if snapshot.line.owner is not Owner.FOLLOWER:
+        return []
+    granted = {grant.name for grant in snapshot.follower.grants if grant.kind is GrantKind.REQUEST}
+    return [name for name in snapshot.line.names if name not in granted]
 
 
 def _live(snapshot: LineSnapshot) -> Version | None:
@@ -115,8 +128,6 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
     line = snapshot.line
     if live is None:
         return "the first certificate"
-    if line.forced:
-        return "asked for by an operator"
     held = {certificate.key_type: certificate for certificate in live.certificates}
     names = set(live.certificates[0].names)
     if names != set(line.names):
@@ -130,7 +141,7 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
         return f"renewal: {due[0].reason}"
     if any(c.not_after and c.not_after <= now for c in live.certificates):
         return "it has expired"
-    return None
+    return "asked for by an operator" if line.forced else None
 
 
 def _difference(old: set[str], new: set[str]) -> str:

@@ -14,6 +14,8 @@ from certline_master.domain.model import (
     FailureClass,
     Follower,
     FollowerState,
+    Grant,
+    GrantKind,
     Issuer,
     Line,
     LineCsr,
@@ -109,6 +111,15 @@ def test_nothing_is_ordered_for_a_follower_that_is_shut_out(state: FollowerState
     decided = plan(replace(WISH, follower=replace(FOLLOWER, state=state)), NOW)
     assert decided.actions == ()
     assert str(state) in decided.standing
+
+
+def test_a_followers_own_line_needs_the_grant_for_each_name_also_to_renew() -> None:
+    granted = replace(FOLLOWER, grants=tuple(Grant(GrantKind.REQUEST, name) for name in NAMES[:1]))
+    due = live(certificate(renewal=Renewal(NOW, "x", None)))
+    snapshot = replace(with_versions(due, owner=Owner.FOLLOWER, forced=True), follower=granted)
+    decided = plan(snapshot, NOW)
+    assert decided.actions == ()
+    assert decided.standing == f"follower web-1 has no grant for {NAMES[1]}"
 
 
 def test_an_issuer_whose_profiles_are_unknown_is_asked_first() -> None:
