@@ -15,7 +15,6 @@ SECONDS = 2.0
 MOST_VALUES = 200
 
 
-
 class NoAnswer(Exception):
     """The server gave no usable answer; the text continues a sentence that begins with the server."""
 
