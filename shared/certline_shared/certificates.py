@@ -80,7 +80,7 @@ def ari_certificate_id(pem: str) -> str:
     leaf = _load(pem)[0]
     try:
         identifier = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         identifier = None
     if not identifier:
         raise BadChain("the certificate has no authority key identifier, so renewal information cannot be asked for")
@@ -89,6 +89,9 @@ def ari_certificate_id(pem: str) -> str:
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode("ascii") for part in (identifier, contents))
 
 
+_UNREADABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType, x509.DuplicateExtension,
+)  # fmt: skip
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,60})-----[\sA-Za-z0-9+/=]*-----END \1-----")
 
 
@@ -101,7 +104,7 @@ def _load(pem: str) -> list[x509.Certificate]:
         raise BadChain("the chain is not made of PEM CERTIFICATE blocks only")
     try:
         chain = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise BadChain(f"a certificate of the chain cannot be read: {error}") from None
     if len(chain) > MOST_CHAIN_LENGTH:
         raise BadChain(f"the chain has {len(chain)} certificates: at most {MOST_CHAIN_LENGTH} are taken")
@@ -128,7 +131,7 @@ def _facts(leaf: x509.Certificate) -> CertificateFacts:
             spki_sha256=keys.spki_sha256(leaf.public_key()),
             issuer=leaf.issuer.rfc4514_string(),
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise BadChain(f"the certificate cannot be read: {error}") from None
 
 

@@ -18,6 +18,10 @@ PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 MOST_CSR_BYTES = 16_384
 MOST_NAMES = 100
 
+_UNREADABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm,
+    x509.UnsupportedGeneralNameType, x509.DuplicateExtension, x509.InvalidVersion,  # no ValueErrors, these three
+)  # fmt: skip
 _CSR_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -111,7 +115,7 @@ def read_csr(der: bytes) -> CsrFacts:
     Raises BadRequest for: over 16 KiB, not DER, a key kind or size outside KeyType (RSA exponent other than 65537 too;
     checked before the signature), a broken signature or one without SHA-2, a subject with more than a CN, a CN that is
     not among the names, no subjectAltName, other than DNS names in it, more than 100 names, any other extension (CA,
-    Must-Staple, ...), any attribute but the extension request (challenge passwords).
+    Must-Staple, ...), any attribute but one extension request (challenge passwords).
     """
     if len(der) > MOST_CSR_BYTES:
         raise BadRequest(f"the request has {len(der)} bytes: at most {MOST_CSR_BYTES} are read")
@@ -125,7 +129,7 @@ def read_csr(der: bytes) -> CsrFacts:
         raise
     except dns.BadName as error:
         raise BadRequest(f"the request: {error}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise BadRequest(f"not a DER certificate signing request (PKCS#10) that can be read: {error}") from None
     return CsrFacts(tuple(sorted(found)), key_type, spki_sha256(key))
 
@@ -149,6 +153,8 @@ def _names_of(csr: x509.CertificateSigningRequest) -> set[str]:
     for attribute in csr.attributes:
         if attribute.oid != _EXTENSION_REQUEST:
             raise BadRequest(f"the request has the attribute {_oid_text(attribute.oid)}: only extensions are accepted")
+    if len(list(csr.attributes)) > 1:  # the library reads the first; a CA may read them all
+        raise BadRequest("the request asks for extensions twice: ask once, for subjectAltName")
     for extension in csr.extensions:
         if extension.oid != ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
             raise BadRequest(f"the request has the extension {_oid_text(extension.oid)}: only subjectAltName may stand")

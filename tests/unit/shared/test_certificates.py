@@ -1,6 +1,7 @@
 """A chain is used only when it is whole, ours, and what was asked for."""
 
 import ipaddress
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,6 +73,29 @@ def test_names_are_told_in_normal_form_addresses_and_unusable_names_as_they_are(
     ],
 )
 def test_a_chain_that_is_not_whole_is_refused(pem: str, why: str) -> None:
+    with pytest.raises(BadChain, match=why):
+        certificates.read_chain(pem)
+
+
+def changed(pem: str, old: bytes, new: bytes) -> str:
+    """The certificate with other bytes in it, as a hostile CA may send it."""
+    der = ssl.PEM_cert_to_DER_cert(pem)
+    assert old in der
+    return ssl.DER_cert_to_PEM_cert(der.replace(old, new))
+
+
+VERSION_3, VERSION_6 = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+AUTHORITY_KEY, ALTERNATIVE_NAMES = bytes.fromhex("0603551d23"), bytes.fromhex("0603551d11")
+
+
+@pytest.mark.parametrize(
+    ("pem", "why"),
+    [
+        (changed(LEAF, VERSION_3, VERSION_6), "version"),
+        (changed(LEAF, AUTHORITY_KEY, ALTERNATIVE_NAMES), "Duplicate"),
+    ],
+)
+def test_a_certificate_that_the_library_chokes_on_is_refused_too(pem: str, why: str) -> None:
     with pytest.raises(BadChain, match=why):
         certificates.read_chain(pem)
 
