@@ -196,7 +196,7 @@ def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], rea
     try:
         profile = choose_profile(snapshot.line.profile or issuer.profile, issuer.profiles)
     except NoProfile as fault:
-        return Plan((LookAtDirectory(),) if snapshot.line.forced else (), now + STUCK, f"{reason}; {fault}")
+        return Plan((LookAtDirectory("its profiles may have changed"),), now + STUCK, f"{reason}; {fault}")
     if snapshot.busy_until_order:
         return Plan((), now + CROWDED, f"{reason}; another line's order for the same names is under way")
     number = max((version.number for version in snapshot.versions), default=0) + 1

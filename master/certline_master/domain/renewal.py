@@ -1,5 +1,6 @@
 """When a certificate is to be renewed: by the CA's window (RFC 9773), else by a fraction of its real lifetime."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from certline_master.domain.model import Renewal
@@ -42,6 +43,18 @@ def within(window: RenewalWindow, position: float, now: datetime) -> Renewal:
         window_end=window.end,
         explanation_url=window.explanation_url,
     )
+
+
+def not_at_once(renewal: Renewal, *, ordered: datetime, lifetime: timedelta, is_first: bool) -> Renewal:
+    """The time, but some while after the certificate was ordered: one that is due as soon as it is there, by a wrong
+    window or a wrong clock, would be ordered in a loop. `is_first`: no time was chosen for it before; a CA that changes
+    its mind later has a reason.
+    """
+    pause = min(timedelta(days=1), lifetime / 10) if is_first else min(timedelta(hours=1), lifetime / 100)
+    soonest = (ordered + pause).replace(microsecond=0)
+    if renewal.at >= soonest:
+        return renewal
+    return replace(renewal, at=soonest, reason=f"{renewal.reason}; not sooner, for it is new")
 
 
 def same_window(renewal: Renewal | None, window: RenewalWindow) -> bool:

@@ -23,6 +23,7 @@ _BY_ID = _FIND.where(lines.c.id == param("wanted"))
 _SAVE = Upsert(lines, ("id",), [name for name in LINE.names if name != "id"])
 _DELETE = delete(lines).where(lines.c.id == param("wanted"))
 _SET_NEXT_LOOK = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
+_LOOKED = _SET_NEXT_LOOK.where(lines.c.next_look.is_not_distinct_from(param("was", lines.c.next_look)))
 _DUE = (
     select(lines.c.id)
     .where(lines.c.next_look <= param("now", lines.c.next_look))
@@ -102,6 +103,10 @@ class Lines:
     def set_next_look(self, caller: Caller, line_id: str, when: datetime | None) -> None:
         self._writable(caller, line_id)
         self._session.run(_SET_NEXT_LOOK, {"wanted": line_id, "moment": when})
+
+    def looked(self, caller: Caller, line_id: str, *, was: datetime | None, then: datetime | None) -> bool:
+        caller.require(Role.SYSTEM)
+        return self._session.run(_LOOKED, {"wanted": line_id, "was": was, "moment": then}) == 1
 
     def _one(self, caller: Caller, statement: Any, wanted: str) -> Line:
         row = self._session.row(statement, {"wanted": wanted})

@@ -33,11 +33,16 @@ class Accounts:
         with turn:
             return self._registered(self._fresh(issuer))
 
-    def forget(self, issuer: Issuer) -> None:
-        """The CA does not know the account any more: the next use registers it again with the same key."""
-        self._context.store.write(
-            lambda records: records.issuers.set_account(SYSTEM, issuer.id, key=issuer.account_key, url=None)
-        )
+    def forget(self, issuer: Issuer, client: CertificateAuthority) -> None:
+        """The CA does not know this client's account any more: the next use registers it again with the same key."""
+        urls = {url for (_, _, url, _), known in list(self._clients.items()) if known is client}
+
+        def write(records: Records) -> None:
+            found = records.issuers.by_id(SYSTEM, issuer.id)
+            if found.account_url in urls:  # else another order has registered it anew
+                records.issuers.set_account(SYSTEM, found.id, key=found.account_key, url=None)
+
+        self._context.store.write(write)
 
     def _fresh(self, issuer: Issuer) -> Issuer:
         with self._context.store.read() as records:

@@ -18,6 +18,7 @@ class Limits:
     orders_at_once: int = 50
     lease: timedelta = timedelta(seconds=30)
     visible_within: timedelta = timedelta(minutes=10)  # the budget for DNS, from the moment of publishing
+    settled_within: timedelta = timedelta(days=1)  # the budget for the CA to validate, or to issue
     idle_look: timedelta = timedelta(seconds=30)  # polling, where no bell rings (another master wrote)
 
 

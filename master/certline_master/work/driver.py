@@ -7,9 +7,17 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.errors import CaError, CaRefused, CaUnreachable, LeaseLost, SolverError, Unavailable
+from certline_master.domain.errors import (
+    CaError,
+    CaRefused,
+    CaUnreachable,
+    LeaseLost,
+    NotFound,
+    SolverError,
+    Unavailable,
+)
 from certline_master.domain.issuance import OrderEvent, advance
-from certline_master.domain.model import Certificate, Challenge, Failure, FailureClass, Issuer, Order, OrderState
+from certline_master.domain.model import Certificate, Challenge, Failure, FailureClass, Order, OrderState
 from certline_master.domain.ports import Records
 from certline_master.work.accounts import Accounts
 from certline_master.work.answers import Answers
@@ -21,7 +29,8 @@ from certline_shared.failpoints import failpoint
 
 FIRST_RETRY = timedelta(seconds=1)
 SLOWEST_RETRY = timedelta(hours=1)
-MOST_RETRIES_OF_A_SOLVER = 12  # with doubling pauses: about an hour
+MOST_RETRIES = 12  # with doubling pauses: about an hour
+MOST_REGISTRATIONS = 3
 
 log = logging.getLogger("certline.work.orders")
 
@@ -43,13 +52,13 @@ class Driver:
                 outcome = self._take(journey)
                 if self._record(journey, outcome):
                     continue
+                return isinstance(outcome, Waits) and not journey.is_freed
             except LeaseLost:
                 log.warning("another worker took the order over", extra={"line": journey.work.line})
                 return False
             except Unavailable as fault:
                 log.error("the store cannot be written", extra={"line": journey.work.line, "error": str(fault)})
                 return False
-            return isinstance(outcome, Waits)
         return True
 
     def _take(self, journey: Journey) -> Outcome:
@@ -65,6 +74,14 @@ class Driver:
             return self._refused(journey, refusal)
         except SolverError as fault:
             return self._unsolved(journey, fault)
+        except NotFound as fault:
+            return GaveUp(Failure(FailureClass.FIX_CONFIGURATION, str(fault)))
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as fault:  # an error of ours: bounded tries, or each lease would bring a new order at the CA
+            log.exception("a step broke", extra={"line": journey.work.line, "state": journey.order.state})
+            detail = f"an error in certline: {type(fault).__name__}; its log has more"
+            return self._again(journey, detail, FailureClass.NEEDS_PERSON)
 
     def _later(self, journey: Journey, fault: CaError) -> Waits:
         """Not over: the CA may be asked again, at its own time or after a growing pause."""
@@ -92,25 +109,28 @@ class Driver:
 
     def _account_gone(self, journey: Journey, refusal: CaRefused) -> Outcome:
         """The CA lost us: register again. An order that was opened under the lost account is lost with it."""
-        self._accounts.forget(journey.work.issuer)
-        journey.work = replace(journey.work, issuer=self._without_account(journey.work.issuer))
+        if journey.ca is not None:
+            self._accounts.forget(journey.work.issuer, journey.ca)
+        journey.work = replace(journey.work, issuer=replace(journey.work.issuer, account_url=None))
         journey.ca = None
-        if journey.order.url is None and journey.order.attempts == 0:
+        if journey.order.url is None and journey.order.attempts < MOST_REGISTRATIONS:
             return self._later(journey, refusal)
         return GaveUp(Failure(FailureClass.RETRY_SOON, str(refusal)))
 
-    @staticmethod
-    def _without_account(issuer: Issuer) -> Issuer:
-        return replace(issuer, account_url=None)
-
     def _unsolved(self, journey: Journey, fault: SolverError) -> Outcome:
-        order, now = journey.order, self._context.clock.now()
-        if fault.failure is not FailureClass.RETRY_SOON or order.attempts >= MOST_RETRIES_OF_A_SOLVER:
+        if fault.failure is not FailureClass.RETRY_SOON:
             return GaveUp(Failure(fault.failure, str(fault)))
-        attempts = order.attempts + 1
-        due = now + delay(attempts, self._context.chance, first=FIRST_RETRY, most=SLOWEST_RETRY)
         log.warning("the answer is put in place later", extra={"line": journey.work.line, "error": str(fault)})
-        return Waits(replace(order, attempts=attempts, due=due, waiting=str(fault)), due)
+        return self._again(journey, str(fault), fault.failure)
+
+    def _again(self, journey: Journey, detail: str, failure: FailureClass) -> Outcome:
+        """The same step after a growing pause, so many times."""
+        order = journey.order
+        if order.attempts >= MOST_RETRIES:
+            return GaveUp(Failure(failure, detail))
+        pause = delay(order.attempts + 1, self._context.chance, first=FIRST_RETRY, most=SLOWEST_RETRY)
+        due = self._context.clock.now() + pause
+        return Waits(replace(order, attempts=order.attempts + 1, due=due, waiting=detail), due)
 
     def _record(self, journey: Journey, outcome: Outcome) -> bool:
         """Write what happened; True when the order goes on at once."""
@@ -127,18 +147,20 @@ class Driver:
         return False
 
     def _wait(self, journey: Journey, outcome: Waits) -> None:
-        if outcome.kept:
-            self._save(journey, outcome.order, outcome.challenges)
+        """A long wait is nobody's: it takes no place among the orders in hand, and reads its issuer anew after it."""
+        journey.is_freed = outcome.due - self._context.clock.now() > self._context.limits.lease
+        if outcome.kept or journey.is_freed:
+            self._save(journey, outcome.order, outcome.challenges, release=journey.is_freed)
         else:
             journey.work = replace(journey.work, order=outcome.order)
 
-    def _save(self, journey: Journey, order: Order, challenges: Iterable[Challenge]) -> None:
+    def _save(self, journey: Journey, order: Order, challenges: Iterable[Challenge], *, release: bool = False) -> None:
         rows = tuple(challenges)
         took = order.state is OrderState.OPENED and journey.order.state is OrderState.KEYED
         lease, wished = journey.work.lease, journey.order.replaces
 
         def write(records: Records) -> None:
-            records.orders.save(SYSTEM, lease, order, challenges=rows)
+            records.orders.save(SYSTEM, lease, order, challenges=rows, release=release)
             if took and wished:
                 self._mark_replaced(records, journey, order)
 

@@ -18,6 +18,7 @@ class Journey:
     ca: CertificateAuthority | None = None
     view: OrderView | None = None  # the CA's last word, when this worker has just heard it
     looks: int = 0  # polls in the present state
+    is_freed: bool = False  # it waits so long that whoever comes first may take it then
     challenges: dict[str, Challenge] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from certline_master.domain import renewal as renewals
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.errors import CaError, Conflict
+from certline_master.domain.errors import CaError, Conflict, DomainError
 from certline_master.domain.model import (
     Certificate,
     Issuer,
+    Line,
     LineCsr,
     LineSnapshot,
     Order,
@@ -19,7 +20,7 @@ from certline_master.domain.model import (
     Version,
     VersionState,
 )
-from certline_master.domain.planning import AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
+from certline_master.domain.planning import CROWDED, AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
 from certline_master.domain.ports import Records
 from certline_master.work.accounts import Accounts
 from certline_master.work.context import Context
@@ -29,6 +30,7 @@ from certline_shared.failpoints import failpoint
 DIRECTORY_RETRY = timedelta(minutes=1)
 WINDOW_RETRY = timedelta(hours=6)  # RFC 9773 section 4.3.3
 SOONEST_CHECK = timedelta(minutes=1)
+AFTER_A_FAULT = timedelta(minutes=1)
 
 log = logging.getLogger("certline.work.lines")
 
@@ -44,8 +46,19 @@ class Lines:
         """Look at these lines and do what is due; tells whether orders were opened."""
         with self._context.store.read() as records:
             snapshots = records.lines.snapshots(SYSTEM, line_ids)
-        opened = [self._one(snapshot) for snapshot in snapshots]
+        opened = [self._one_apart(snapshot) for snapshot in snapshots]
         return any(opened)
+
+    def _one_apart(self, snapshot: LineSnapshot) -> bool:
+        """A line that cannot be looked at stops no other, and is not looked at in a loop."""
+        try:
+            return self._one(snapshot)
+        except DomainError as fault:
+            log.error("a line cannot be looked at", extra={"line": snapshot.line.name, "error": str(fault)})
+        except Exception:  # an error of ours
+            log.exception("a line's turn broke", extra={"line": snapshot.line.name})
+        self._looked(snapshot.line, self._context.clock.now() + AFTER_A_FAULT)
+        return False
 
     def _one(self, snapshot: LineSnapshot) -> bool:
         now = self._context.clock.now()
@@ -55,34 +68,39 @@ class Lines:
             if isinstance(action, OpenVersion):
                 return self._open(snapshot, action, now)
             if isinstance(action, LookAtDirectory):
-                next_look = self._learn_profiles(snapshot, now)
+                next_look = self._learn_profiles(snapshot, decided, now)
             else:
                 self._ask_renewal_info(snapshot, action, now)
                 next_look = now  # look once more, with the renewal known
-        self._set_next_look(snapshot, decided, next_look)
+        self._looked(snapshot.line, next_look)
+        log.debug("looked", extra={"line": snapshot.line.name, "standing": decided.standing})
         return False
 
-    def _set_next_look(self, snapshot: LineSnapshot, decided: Plan, when: datetime | None) -> None:
-        if when != snapshot.line.next_look:
-            self._context.store.write(lambda records: records.lines.set_next_look(SYSTEM, snapshot.line.id, when))
-        log.debug("looked", extra={"line": snapshot.line.name, "standing": decided.standing})
+    def _looked(self, line: Line, next_look: datetime | None) -> None:
+        """A wish that changed since the snapshot was taken keeps its look."""
+        if next_look != line.next_look:
+            self._context.store.write(
+                lambda records: records.lines.looked(SYSTEM, line.id, was=line.next_look, then=next_look)
+            )
 
     def _open(self, snapshot: LineSnapshot, action: OpenVersion, now: datetime) -> bool:
         version, orders = self._prepare(snapshot, action, now)
         line = snapshot.line
 
-        def write(records: Records) -> None:
+        def write(records: Records) -> bool:
+            if not records.lines.looked(SYSTEM, line.id, was=line.next_look, then=None):
+                return False  # the wish may have changed: plan anew
             records.versions.open(SYSTEM, version, orders)
-            records.lines.set_next_look(SYSTEM, line.id, None)
             text = f"version {version.number} is ordered: {action.reason}"
             data = {"version": version.number, "names": list(line.names), "profile": action.profile}
             records.events.add(SYSTEM, "version.ordered", f"line:{line.name}", text, now=now, data=data)
+            return True
 
         try:
-            self._context.store.write(write)
+            if not self._context.store.write(write):
+                return False
         except Conflict:  # another line's order for the same names came first
-            soon = now + timedelta(seconds=2)
-            self._context.store.write(lambda records: records.lines.set_next_look(SYSTEM, line.id, soon))
+            self._looked(line, now + CROWDED)
             return False
         failpoint("version.ordered")
         log.info("ordered", extra={"line": line.name, "version": version.number, "reason": action.reason})
@@ -112,19 +130,22 @@ class Lines:
             orders.append(order)
         return replace(version, certificates=tuple(certificates)), orders
 
-    def _learn_profiles(self, snapshot: LineSnapshot, now: datetime) -> datetime:
+    def _learn_profiles(self, snapshot: LineSnapshot, decided: Plan, now: datetime) -> datetime | None:
+        """When to look at the line again: at once where the directory has news, else as planned."""
         issuer = _the_issuer(snapshot)
         try:
             profiles = self._context.authorities.look_at_directory(issuer).profiles
         except CaError as fault:
             log.warning("the issuer's directory cannot be read", extra={"issuer": issuer.name, "error": str(fault)})
             return max(fault.retry_at or now, now + DIRECTORY_RETRY)
+        if profiles == issuer.profiles:
+            return decided.next_look
         self._context.store.write(lambda records: records.issuers.set_profiles(SYSTEM, issuer.id, profiles))
         return now
 
     def _ask_renewal_info(self, snapshot: LineSnapshot, action: AskRenewalInfo, now: datetime) -> None:
         certificate = action.certificate
-        chosen = self._renewal(_the_issuer(snapshot), certificate, now)
+        chosen = _not_at_once(self._renewal(_the_issuer(snapshot), certificate, now), certificate, snapshot)
         self._context.store.write(lambda records: self._keep(records, snapshot, certificate, chosen, now))
         log.info(
             "renewal chosen",
@@ -157,6 +178,14 @@ class Lines:
         if renewals.same_window(certificate.renewal, window) and certificate.renewal is not None:
             return replace(certificate.renewal, next_check=window.next_check)
         return renewals.within(window, self._context.chance.uniform(0.0, 1.0), now)
+
+
+def _not_at_once(chosen: Renewal, certificate: Certificate, snapshot: LineSnapshot) -> Renewal:
+    ordered = next(version.created for version in snapshot.versions if version.id == certificate.version_id)
+    if certificate.not_before is None or certificate.not_after is None:
+        return chosen
+    lifetime = certificate.not_after - certificate.not_before
+    return renewals.not_at_once(chosen, ordered=ordered, lifetime=lifetime, is_first=certificate.renewal is None)
 
 
 def _the_issuer(snapshot: LineSnapshot) -> Issuer:

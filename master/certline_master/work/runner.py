@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import DomainError
-from certline_master.domain.model import OrderWork
 from certline_master.work.accounts import Accounts
 from certline_master.work.answers import Answers
 from certline_master.work.context import Context
@@ -23,6 +22,9 @@ from certline_master.work.sweep import Sweep
 
 LINES_AT_ONCE = 200
 LINES_PER_TASK = 10
+SOON = timedelta(milliseconds=50)  # more may be due than one look takes
+NO_ROOM = timedelta(milliseconds=200)  # what is due is in hand, or there is no room for it; a task that ends rings
+AFTER_A_FAULT = timedelta(seconds=1)
 
 log = logging.getLogger("certline.work")
 
@@ -39,13 +41,14 @@ class Runner:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._waiting: list[tuple[datetime, int, Journey]] = []
+        self._waiting: list[tuple[float, int, Journey]] = []  # by the moment they are due
         self._held: dict[str, Journey] = {}
         self._lines_in_hand: set[str] = set()
         self._sweeping = False
         self._sequence = itertools.count()
-        self._store_look: datetime | None = None  # when to ask the store again; None: at once
-        self._leases_renewed: datetime | None = None
+        # Moments are the monotonic clock's: the wall clock may be set, and nothing may stand still because of that.
+        self._store_look = self._leases_due = self._calm_until = self._context.clock.monotonic()
+        self._rung = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -69,11 +72,14 @@ class Runner:
         deadline = self._context.clock.monotonic() + within
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._context.clock.monotonic()))
-        self._context.store.write(lambda records: records.orders.release_all(SYSTEM, self._context.worker))
+        try:
+            self._context.store.write(lambda records: records.orders.release_all(SYSTEM, self._context.worker))
+        except DomainError as fault:
+            log.error("the leases could not be freed; they run out", extra={"error": str(fault)})
 
     def look_now(self) -> None:
         """Something may be due: ask the store at once."""
-        self._store_look = None
+        self._rung.set()
         self._wake.set()
 
     # --- the finding thread ---
@@ -81,65 +87,73 @@ class Runner:
     def _loop(self) -> None:
         while not self._context.stopping.is_set():
             self._wake.clear()
-            now = self._context.clock.now()
             try:
-                self._resume_waiting(now)
-                self._renew_leases(now)
-                if self._store_look is None or self._store_look <= now:
-                    self._ask_store(now)
+                self._turn(self._context.clock.monotonic())
             except DomainError as fault:
                 log.error("the engine's turn failed; it goes on", extra={"error": str(fault)})
-                self._store_look = now + timedelta(seconds=1)
+                self._calm_down()
+            except Exception:  # an error of ours must not end the only thread that finds work
+                log.exception("the engine's turn broke; it goes on")
+                self._calm_down()
             self._context.clock.pause(self._pause(), self._wake)
 
+    def _turn(self, moment: float) -> None:
+        self._resume_waiting(moment)
+        self._renew_leases(moment)
+        if self._next_look() <= moment:
+            self._rung.clear()  # before the look: what is written later rings again
+            self._store_look = self._in(self._ask_store(self._context.clock.now()))
+
+    def _next_look(self) -> float:
+        return max(self._calm_until, 0.0 if self._rung.is_set() else self._store_look)
+
+    def _calm_down(self) -> None:
+        """What failed would fail again at once, and rings would call for it."""
+        self._calm_until = self._store_look = self._in(AFTER_A_FAULT)
+
+    def _in(self, pause: timedelta) -> float:
+        return self._context.clock.monotonic() + pause.total_seconds()
+
     def _pause(self) -> float:
-        now = self._context.clock.now()
-        looks = [self._store_look or now]
+        looks = [self._next_look(), self._leases_due]
         with self._lock:
             if self._waiting:
                 looks.append(self._waiting[0][0])
-        return max(0.0, min((min(looks) - now).total_seconds(), self._context.limits.lease.total_seconds() / 3))
+        return max(0.0, min(looks) - self._context.clock.monotonic())
 
-    def _resume_waiting(self, now: datetime) -> None:
+    def _resume_waiting(self, moment: float) -> None:
         with self._lock:
-            while self._waiting and self._waiting[0][0] <= now:
-                journey = heapq.heappop(self._waiting)[2]
-                self._tasks.put(self._task(journey))
+            while self._waiting and self._waiting[0][0] <= moment:
+                self._tasks.put(self._task(heapq.heappop(self._waiting)[2]))
 
-    def _ask_store(self, now: datetime) -> None:
-        """One look for all that is due; then the next look is at the earliest due time, a ring of the bell, or the
-        idle time.
-        """
-        self._store_look = now + self._context.limits.idle_look
+    def _ask_store(self, now: datetime) -> timedelta:
+        """One look for all that is due; how long until the next one, unless the bell rings."""
+        idle = self._context.limits.idle_look
         with self._context.store.read() as records:
             due = records.orders.next_due(SYSTEM)
-            lines = records.lines.due(SYSTEM, now, LINES_AT_ONCE)
-        if due is not None and due > now:
-            self._store_look = min(self._store_look, due)
-            return
-        if due is None:
-            return
-        self._take_lines(lines)
-        taken = self._claim(now)
+            lines = records.lines.due(SYSTEM, now, LINES_AT_ONCE) if due and due <= now else []
+        if due is None or due > now:
+            return min(idle, due - now) if due else idle
+        found = self._take_lines(lines) + self._claim(now)
         self._start_sweep()
-        if taken or lines:
-            self._store_look = None if len(lines) == LINES_AT_ONCE else now + timedelta(milliseconds=50)
-        else:
-            self._store_look = now + timedelta(milliseconds=200)
+        return SOON if found else NO_ROOM
 
-    def _take_lines(self, line_ids: list[str]) -> None:
+    def _take_lines(self, line_ids: list[str]) -> int:
+        """Hand out those that are not in hand; their number."""
         with self._lock:
             fresh = [line_id for line_id in line_ids if line_id not in self._lines_in_hand]
             self._lines_in_hand.update(fresh)
         for start in range(0, len(fresh), LINES_PER_TASK):
             batch = fresh[start : start + LINES_PER_TASK]
             self._tasks.put(lambda batch=batch: self._turn_lines(batch))  # type: ignore[misc]
+        return len(fresh)
 
-    def _claim(self, now: datetime) -> list[OrderWork]:
+    def _claim(self, now: datetime) -> int:
+        """Take orders that are due, as far as there is room; their number."""
         limits = self._context.limits
         room = limits.orders_at_once - len(self._held)
         if room <= 0:
-            return []
+            return 0
         works = self._context.store.write(
             lambda records: records.orders.claim(
                 SYSTEM,
@@ -155,7 +169,7 @@ class Runner:
             with self._lock:
                 self._held[work.order.id] = journey
             self._tasks.put(self._task(journey))
-        return works
+        return len(works)
 
     def _start_sweep(self) -> None:
         with self._lock:
@@ -164,17 +178,16 @@ class Runner:
             self._sweeping = True
         self._tasks.put(self._turn_sweep)
 
-    def _renew_leases(self, now: datetime) -> None:
+    def _renew_leases(self, moment: float) -> None:
         """Three times per lease; an order that is no longer ours is dropped (its next write would be refused)."""
-        third = self._context.limits.lease / 3
-        if self._leases_renewed is not None and now < self._leases_renewed + third:
+        if moment < self._leases_due:
             return
-        self._leases_renewed = now
+        self._leases_due = self._in(self._context.limits.lease / 3)
         with self._lock:
             held = list(self._held)
         if not held:
             return
-        lease = self._context.limits.lease
+        now, lease = self._context.clock.now(), self._context.limits.lease
         ours = self._context.store.write(
             lambda records: records.orders.renew(SYSTEM, self._context.worker, held, now=now, lease=lease)
         )
@@ -195,8 +208,10 @@ class Runner:
                 task()
             except DomainError as fault:
                 log.error("a task failed; it is tried again", extra={"error": str(fault)})
+                self._calm_down()
             except Exception:  # an error of ours must not end a worker thread: it is told, the order's lease runs out
                 log.exception("a task broke")
+                self._calm_down()
 
     def _task(self, journey: Journey) -> Callable[[], None]:
         return lambda: self._drive(journey)
@@ -206,15 +221,20 @@ class Runner:
         try:
             held = self._driver.drive(journey)
         finally:
-            with self._lock:
-                if held:
-                    heapq.heappush(self._waiting, (journey.order.due, next(self._sequence), journey))
-                else:
-                    self._held.pop(journey.order.id, None)
-            if held:
-                self._wake.set()
-            else:
-                self.look_now()
+            self._put_back(journey) if held else self._let_go(journey)
+
+    def _put_back(self, journey: Journey) -> None:
+        moment = self._in(journey.order.due - self._context.clock.now())
+        with self._lock:
+            heapq.heappush(self._waiting, (moment, next(self._sequence), journey))
+        self._wake.set()
+
+    def _let_go(self, journey: Journey) -> None:
+        """Unless the order has been taken anew meanwhile: then it is that journey's."""
+        with self._lock:
+            if self._held.get(journey.order.id) is journey:
+                del self._held[journey.order.id]
+        self.look_now()
 
     def _turn_lines(self, line_ids: list[str]) -> None:
         try:

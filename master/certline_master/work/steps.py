@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaError, CaRefused
 from certline_master.domain.issuance import OrderEvent, advance
 from certline_master.domain.model import (
@@ -105,10 +106,13 @@ class Steps:
 
     def _not_yet_visible(self, journey: Journey, detail: str, rows: list[Challenge]) -> Outcome:
         order, now = journey.order, self._now()
-        if now >= (order.since or order.created) + self._context.limits.visible_within:
+        if not rows and now >= (order.since or order.created) + self._context.limits.visible_within:
             spent = self._context.limits.visible_within.total_seconds() / 60
             return GaveUp(Failure(FailureClass.RETRY_SOON, f"not visible after {spent:.0f} minutes: {detail}"))
-        return self._wait(journey, None, f"until all name servers answer: {detail}", rows=rows, keep=bool(rows))
+        if rows:
+            journey.work = replace(journey.work, order=replace(order, since=now))  # the budget counts from publishing
+        text = f"until all name servers answer: {detail}"
+        return self._wait(journey, None, text, rows=rows, keep=bool(rows))
 
     def _answer(self, journey: Journey, ca: CertificateAuthority) -> Outcome:
         rows = list(journey.challenges.values())
@@ -138,7 +142,7 @@ class Steps:
             return Moved(advance(order, OrderEvent.AUTHORIZED, self._now()))
         if view.status == "invalid":
             return GaveUp(self._why_invalid(journey, ca, view))
-        return self._wait(journey, view.retry_at, "for the CA to validate")
+        return self._settle(journey, view, "for the CA to validate")
 
     def _why_invalid(self, journey: Journey, ca: CertificateAuthority, view: OrderView) -> Failure:
         """RFC 8555 puts the reason into the challenge that failed, not into the order."""
@@ -164,7 +168,7 @@ class Steps:
         if view.status == "ready":
             view = self._send_csr(journey, ca, view)
         if view.status in ("pending", "ready"):  # orderNotReady: the CA contradicts itself, look again
-            return self._wait(journey, view.retry_at, "for the CA to take the request")
+            return self._settle(journey, view, "for the CA to take the request")
         journey.view = view
         return Moved(advance(order, OrderEvent.CSR_TAKEN, now))
 
@@ -182,20 +186,28 @@ class Steps:
         view = journey.view if journey.view and journey.view.status == "valid" else None
         if view is None:
             if journey.view is not None and not journey.looks:  # finalize has just said "processing"
-                retry_at, journey.view = journey.view.retry_at, None
-                return self._wait(journey, retry_at, "for the CA to issue")
+                view, journey.view = journey.view, None
+                return self._wait(journey, view.retry_at, "for the CA to issue")
             view = ca.look(order.url or "")
         if view.status == "invalid":
             return GaveUp(_failure_of(view.error))
+        if view.status == "ready":  # the CA does not remember the request it took
+            view = self._send_csr(journey, ca, view)
         if view.status != "valid" or view.certificate_url is None:
-            return self._wait(journey, view.retry_at, "for the CA to issue")
+            return self._settle(journey, view, "for the CA to issue")
         chain = ca.fetch(view.certificate_url, preferred_chain=journey.work.issuer.preferred_chain)
         return self._check(journey, replace(order, certificate_url=view.certificate_url), chain)
 
     def _check(self, journey: Journey, order: Order, chain: str) -> Outcome:
         certificate, now = journey.work.certificate, self._now()
         try:
-            facts = check_issued(chain, names=order.names, spki_sha256=certificate.spki_sha256, now=now)
+            facts = check_issued(
+                chain,
+                names=order.names,
+                spki_sha256=certificate.spki_sha256,
+                now=now,
+                former_serial=self._former_serial(journey),
+            )
         except BadChain as fault:
             detail = f"the CA sent a certificate that is not the one asked for: {fault}"
             return GaveUp(Failure(FailureClass.NEEDS_PERSON, detail))
@@ -203,6 +215,21 @@ class Steps:
             certificate, chain=chain, serial=facts.serial, not_before=facts.not_before, not_after=facts.not_after
         )
         return Issued(advance(order, OrderEvent.CERTIFICATE_STORED, now), stored)
+
+    def _former_serial(self, journey: Journey) -> str | None:
+        with self._context.store.read() as records:
+            live = records.versions.live(SYSTEM, [journey.work.line_id]).get(journey.work.line_id)
+        wanted = journey.work.certificate.key_type
+        return next((c.serial for c in live.certificates if c.key_type is wanted), None) if live else None
+
+    def _settle(self, journey: Journey, view: OrderView, text: str) -> Outcome:
+        """Wait for the CA, but not for ever."""
+        order, budget = journey.order, self._context.limits.settled_within
+        if self._now() >= (order.since or order.created) + budget:
+            hours = budget.total_seconds() / 3600
+            detail = f"waited {hours:.0f} hours {text}; it calls the order {view.status}"
+            return GaveUp(Failure(FailureClass.RETRY_SOON, detail))
+        return self._wait(journey, view.retry_at, text)
 
     def _wait(
         self,
@@ -218,7 +245,8 @@ class Steps:
         pause = delay(journey.looks, self._context.chance, first=FIRST_LOOK, most=SLOWEST_LOOK)
         due = max(retry_at, self._now()) if retry_at else self._now() + pause
         kept = keep or (journey.order.waiting != text and due - self._now() > timedelta(seconds=1))
-        return Waits(replace(journey.order, waiting=text, due=due), due, tuple(rows), kept)
+        waiting = replace(journey.order, waiting=text, due=due, attempts=0, failure=None)
+        return Waits(waiting, due, tuple(rows), kept)
 
 
 def _failure_of(error: Exception | None) -> Failure:

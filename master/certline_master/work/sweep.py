@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import groupby
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.errors import SolverError
+from certline_master.domain.errors import DomainError
 from certline_master.domain.model import Challenge, ChallengeState
 from certline_master.work.answers import Answers
 from certline_master.work.context import Context
@@ -38,21 +38,25 @@ class Sweep:
     def _remove(self, rows: Sequence[Challenge]) -> int:
         try:
             self._answers.clean_up(rows)
-        except SolverError as fault:
-            self._postpone(rows, fault)
+        except DomainError as fault:
+            self._postpone(rows, str(fault))
+            return 0
+        except Exception as fault:  # an error of ours, or of a solver that was added
+            log.exception("a clean-up broke")
+            self._postpone(rows, type(fault).__name__)
             return 0
         failpoint("sweep.cleaned")
         removed = [replace(row, state=ChallengeState.REMOVED, due=None) for row in rows]
         self._context.store.write(lambda records: records.orders.save_challenges(SYSTEM, removed))
         return len(removed)
 
-    def _postpone(self, rows: Sequence[Challenge], fault: SolverError) -> None:
+    def _postpone(self, rows: Sequence[Challenge], why: str) -> None:
         due = self._context.clock.now() + AGAIN
         later = [replace(row, due=due) for row in rows]
         self._context.store.write(lambda records: records.orders.save_challenges(SYSTEM, later))
         log.warning(
             "answers could not be taken away; tried again",
-            extra={"zone": rows[0].zone, "records": [row.record for row in rows], "error": str(fault)},
+            extra={"zone": rows[0].zone, "records": [row.record for row in rows], "error": why},
         )
 
 
