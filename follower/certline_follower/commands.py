@@ -47,6 +47,8 @@ def enroll(options: argparse.Namespace, file: Path) -> int:
 def _token(source: str) -> str:
     """From a file or standard input, never from an argument (the process list shows those)."""
     if source == "-":
+        if sys.stdin.isatty():
+            print("paste the enrolment string, then Ctrl-D:", file=sys.stderr)  # noqa: T201 this is the command line
         return sys.stdin.read(MOST_TOKEN)
     try:
         with Path(source).open(encoding="utf-8", errors="replace") as file:

@@ -65,7 +65,8 @@ class Signals:
 def run(open_host: Callable[[], Host], signals: Signals) -> None:
     """Until SIGTERM. `open_host` reads settings and identity; what it raises at first ends the run."""
     host = _opened(open_host(), signals)
-    recover(host)
+    for note in recover(host):
+        log.warning("%s", note)
     notify("READY=1")
     pace = Pace(host.chance, host.settings.poll_seconds)
     while not signals.stop:
@@ -106,6 +107,7 @@ def _one(host: Host, pace: "Pace") -> None:
     except (StateError, InstallFault, OSError) as error:
         log.error("%s", error)
         outcome = Outcome(failures=[str(error)], lost=True)
+    pace.tell(outcome.notes)
     pause = pace.after(outcome, None if outcome.next_look is None else (outcome.next_look - host.now()).total_seconds())
     if outcome.away:
         log.warning("%s; next try in %.0f s", outcome.away, pause)
@@ -122,7 +124,15 @@ class Pace:
         self._away = 0  # failures in a row to hear the master
         self._failing = 0  # turns in a row with a failed step
         self._idle = 0  # answers in a row, before their time, that asked for nothing
+        self._told: tuple[str, ...] = ()
         self.wait = 0  # seconds to ask the master to hold the next request
+
+    def tell(self, notes: tuple[str, ...]) -> None:
+        """Log what is new among the notes of the last plan."""
+        for note in notes:
+            if note not in self._told:
+                log.warning("%s", note)
+        self._told = notes
 
     def after(self, outcome: Outcome, look_in: float | None) -> float:
         """The pause in seconds before the next turn; `look_in`: seconds until something here is due."""
