@@ -3,9 +3,11 @@
 import atexit
 import functools
 import json
+import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,13 @@ from typing import Any, Self
 
 import pytest
 
+from certline_master.cli.client import AdminClient, load_profile
+from certline_master.cli.local_follower import program
 from certline_master.cli.main import run
-from tests.end_to_end.master import Listening, MasterProcess, listening
+from tests.testbed.ports import free_port
+from tests.testbed.program import Program
 
-PROFILE = "admin.toml"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CERTLINE_")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Said:
         """Its reason, when it ended so."""
         assert self.code == code, f"{self.code}: {self.out}{self.err}"
         assert self.err.startswith("certline: ")
+        assert "Traceback" not in self.err
         return self.err
 
 
@@ -59,33 +65,78 @@ class Commands:
         return self(*words, "--output", "json").well().json
 
 
-def initialised(folder: Path, here: Listening | None = None) -> MasterProcess:
+def installed(*words: str | Path, cwd: Path, command: str = "certline") -> Said:
+    """The installed command, as a process of its own, run to its end."""
+    done = subprocess.run(
+        [program(command), *words], cwd=cwd, env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+class Master:
+    """A master in a folder, served by a process of its own between `start` and `stop`."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.config = folder / "certline.toml"
+        self.log = folder / "serve.log"
+        self.process = Program(
+            [program("certline"), "--config", self.config, "serve"], log=self.log, env=ENVIRONMENT, cwd=folder
+        )
+
+    def start(self) -> None:
+        with self.client() as client:
+            self.process.start()
+            self.process.wait_until(client.answers)
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def client(self) -> AdminClient:
+        return AdminClient(load_profile(self.folder / "admin.toml"))
+
+    def command(self, *words: str | Path) -> Said:
+        """The installed command beside this master."""
+        return installed("--config", self.config, *words, cwd=self.folder)
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the settings at one place."""
+        text = self.config.read_text()
+        assert old in text
+        self.config.write_text(text.replace(old, new, 1))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log of `serve`."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def initialised(folder: Path) -> Master:
     """A fresh master, not started: a copy of one that `certline init` made once for all tests of this process."""
-    made, here = _made_once(), here or listening()
+    made = _made_once()
     shutil.copytree(made.folder, folder)
+    master = Master(folder, free_port())
     for name in ("certline.toml", "admin.toml"):
         text = (folder / name).read_text()
-        (folder / name).write_text(text.replace(f":{made.listening.port}", f":{here.port}"))
-    master = MasterProcess(folder, here)
-    with master.config_file.open("a") as settings:
-        settings.write(master._more_settings())
+        (folder / name).write_text(text.replace(f":{made.port}", f":{master.port}"))
     return master
 
 
 @functools.cache
-def _made_once() -> MasterProcess:
-    here = listening()
-    folder = Path(tempfile.mkdtemp(prefix="certline-init-"))
-    atexit.register(shutil.rmtree, folder)
-    words = ["init", "--origin", here.origin, "--dir", str(folder), "--listen", f"{here.address}:{here.port}"]
-    assert run(words) == 0
-    return MasterProcess(folder, here)
+def _made_once() -> Master:
+    made = Master(Path(tempfile.mkdtemp(prefix="certline-init-")), free_port())
+    atexit.register(shutil.rmtree, made.folder)
+    origin = f"https://localhost:{made.port}"
+    assert run(["init", "--origin", origin, "--dir", str(made.folder), "--listen", f"127.0.0.1:{made.port}"]) == 0
+    return made
 
 
 @contextmanager
-def serving(folder: Path, here: Listening | None = None) -> Iterator[MasterProcess]:
-    """A fresh master that answers, until the block ends."""
-    master = initialised(folder, here)
+def serving(folder: Path, settings: Sequence[str] = ()) -> Iterator[Master]:
+    """A fresh master that answers, until the block ends; `settings` are added to its file."""
+    master = initialised(folder)
+    with master.config.open("a") as file:
+        file.write("".join(f"{line}\n" for line in settings))
     try:
         master.start()
         yield master

@@ -1,7 +1,6 @@
 """`certline serve` as a process: it comes up, says so, stops in time, and says clearly why it cannot serve."""
 
-import json
-import os
+import base64
 import signal
 import socket
 import sqlite3
@@ -11,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.commands import Finished, finish, installed
-from tests.end_to_end.master import MasterProcess
-from tests.end_to_end.waiting import seconds
-from tests.integration.cli_bed import initialised, serving
-from tests.testbed.program import Program
+from certline_shared.clock import SystemClock
+from tests.integration.cli_bed import Master, Said, initialised, installed, serving
+
+CLOCK = SystemClock()
 
 
 @pytest.fixture
-def master(tmp_path: Path) -> Iterator[MasterProcess]:
+def master(tmp_path: Path) -> Iterator[Master]:
     """Initialised, not started."""
     made = initialised(tmp_path / "etc")
     yield made
@@ -27,11 +25,11 @@ def master(tmp_path: Path) -> Iterator[MasterProcess]:
 
 
 @pytest.fixture
-def database(master: MasterProcess) -> Path:
+def database(master: Master) -> Path:
     return master.folder / "data" / "certline.sqlite"
 
 
-def serve(master: MasterProcess) -> Finished:
+def serve(master: Master) -> Said:
     return master.command("serve")
 
 
@@ -40,12 +38,12 @@ def test_it_serves_until_it_is_told_to_stop_and_then_ends_well_within_5_seconds(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with serving(tmp_path / "etc") as master:
-        told = seconds()
-        master._running.signal(number)
-        code = master._running.wait(10)
-        took = seconds() - told
+        told = CLOCK.monotonic()
+        master.process.signal(number)
+        code = master.process.wait(10)
+        took = CLOCK.monotonic() - told
 
-    assert code == 0, master.log_file.read_text()
+    assert code == 0, master.log.read_text()
     assert took < 5
 
 
@@ -53,20 +51,19 @@ def test_it_logs_one_json_object_for_each_event(tmp_path: Path) -> None:
     with serving(tmp_path / "etc") as master:
         pass
 
-    records = [json.loads(line) for line in master.log_file.read_text().splitlines()]
+    records = master.records()
     events = [record["event"] for record in records if record["logger"] == "certline.serve"]
     assert events == ["serving", "stopping", "stopped"]
     assert all({"time", "level", "logger", "event"} <= set(record) for record in records)
 
 
-def test_a_signal_before_it_serves_ends_it_well_too(master: MasterProcess) -> None:
-    program = Program(master.words("serve"), log=master.log_file, cwd=master.folder)
-    program.start()
-    program.wait_until(lambda: catches_sigterm(program.pid))
+def test_a_signal_before_it_serves_ends_it_well_too(master: Master) -> None:
+    master.process.start()
+    master.process.wait_until(lambda: catches_sigterm(master.process.pid))
 
-    program.signal(signal.SIGTERM)
+    master.process.signal(signal.SIGTERM)
 
-    assert program.wait(10) == 0, master.log_file.read_text()
+    assert master.process.wait(10) == 0, master.log.read_text()
 
 
 def catches_sigterm(pid: int) -> bool:
@@ -79,31 +76,25 @@ def test_a_second_one_on_the_same_sqlite_is_refused_with_the_firsts_pid(tmp_path
     with serving(tmp_path / "etc") as master:
         told = serve(master).refused(3)
 
-        assert f"another certline process (pid {master.pid}) is writing to" in told
+        assert f"another certline process (pid {master.process.pid}) is writing to" in told
         assert "use Postgres" in told
 
 
-def test_an_address_in_use_is_told(master: MasterProcess) -> None:
-    with closing(socket.create_server((master.listening.address, master.listening.port))):
+def test_an_address_in_use_is_told(master: Master) -> None:
+    with closing(socket.create_server(("127.0.0.1", master.port))):
         told = serve(master).refused(3)
 
-    assert told == f"certline: api.listen {master.origin.removeprefix('https://')}: Address already in use\n"
+    assert told == f"certline: api.listen 127.0.0.1:{master.port}: Address already in use\n"
 
 
-def test_an_address_of_another_machine_is_told(master: MasterProcess) -> None:
-    edit(master, f"127.0.0.1:{master.listening.port}", "192.0.2.99:8443")
+def test_an_address_of_another_machine_is_told(master: Master) -> None:
+    master.edit(f"127.0.0.1:{master.port}", "192.0.2.99:8443")
 
     assert "api.listen 192.0.2.99:8443: Cannot assign requested address" in serve(master).refused(3)
 
 
-def edit(master: MasterProcess, old: str, new: str) -> None:
-    text = master.config_file.read_text()
-    assert old in text
-    master.config_file.write_text(text.replace(old, new, 1))
-
-
 def test_a_database_that_is_not_at_head_is_refused_naming_migrate_which_then_helps(
-    master: MasterProcess, database: Path
+    master: Master, database: Path
 ) -> None:
     database.unlink()
     sqlite3.connect(database).close()
@@ -113,7 +104,7 @@ def test_a_database_that_is_not_at_head_is_refused_naming_migrate_which_then_hel
     assert "nothing to do" in master.command("migrate").well().out
 
 
-def test_a_database_of_a_newer_release_is_refused(master: MasterProcess, database: Path) -> None:
+def test_a_database_of_a_newer_release_is_refused(master: Master, database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
@@ -122,46 +113,43 @@ def test_a_database_of_a_newer_release_is_refused(master: MasterProcess, databas
     assert "a newer release" in master.command("migrate").refused(3)
 
 
-def test_a_database_that_is_not_there_is_told(master: MasterProcess, database: Path) -> None:
+def test_a_database_that_is_not_there_is_told(master: Master, database: Path) -> None:
     database.unlink()
 
     assert f"there is no database {database}" in serve(master).refused(3)
 
 
-def test_a_store_that_was_never_initialised_is_told(master: MasterProcess, database: Path) -> None:
+def test_a_store_that_was_never_initialised_is_told(master: Master, database: Path) -> None:
     database.unlink()
     master.command("migrate").well()
 
     assert "was never initialised" in serve(master).refused(3)
 
 
-def test_a_kek_that_others_can_read_is_refused(master: MasterProcess) -> None:
+def test_a_kek_that_others_can_read_is_refused(master: Master) -> None:
     (master.folder / "kek").chmod(0o644)
 
     assert "chmod 0400" in serve(master).refused(2)
 
 
-def test_another_kek_than_the_databases_is_refused(master: MasterProcess) -> None:
-    import base64
-
+def test_another_kek_than_the_databases_is_refused(master: Master) -> None:
     (master.folder / "kek").write_bytes(base64.b64encode(b"x" * 32))
 
     serve(master).refused(3)
 
 
 def test_settings_that_are_not_there_are_told_with_the_files_tried(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CERTLINE_")}
-    done = finish([installed("certline"), "serve"], cwd=tmp_path, env=environment)
+    told = installed("serve", cwd=tmp_path).refused(2)
 
-    assert f"found neither {tmp_path}/certline.toml nor /etc/certline/certline.toml" in done.refused(2)
+    assert f"found neither {tmp_path}/certline.toml nor /etc/certline/certline.toml" in told
 
 
-def test_settings_with_a_fault_are_told_by_file_line_and_field(master: MasterProcess) -> None:
-    edit(master, "[store]", "[stoer]")
+def test_settings_with_a_fault_are_told_by_file_line_and_field(master: Master) -> None:
+    master.edit("[store]", "[stoer]")
 
     told = serve(master).refused(2)
 
-    assert told.startswith(f"certline: {master.config_file}:")
+    assert told.startswith(f"certline: {master.config}:")
     assert ": stoer: is not a setting; remove it" in told
 
 
@@ -173,28 +161,28 @@ def test_settings_with_a_fault_are_told_by_file_line_and_field(master: MasterPro
         ('tls_certificate = "kek"\ntls_key = "kek"\n', "no certificate with its private key"),
     ],
 )
-def test_tls_files_that_cannot_be_used_are_told(master: MasterProcess, files: str, told: str) -> None:
-    edit(master, "[store]", f'tls = "files"\n{files}\n[store]')
+def test_tls_files_that_cannot_be_used_are_told(master: Master, files: str, told: str) -> None:
+    master.edit("[store]", f'tls = "files"\n{files}\n[store]')
 
     assert told in serve(master).refused(2)
 
 
-def test_the_api_may_serve_the_operators_own_certificate(master: MasterProcess) -> None:
+def test_the_api_may_serve_the_operators_own_certificate(master: Master) -> None:
     own = master.folder / "tls"
-    edit(master, "[store]", 'tls = "files"\ntls_certificate = "own.pem"\ntls_key = "own.pem"\n\n[store]')
+    master.edit("[store]", 'tls = "files"\ntls_certificate = "own.pem"\ntls_key = "own.pem"\n\n[store]')
     (own / "api.pem").rename(master.folder / "own.pem")
 
     master.start()
 
-    assert master.get("/v1/whoami") == {"name": "init", "role": "admin"}
+    with master.client() as client:
+        assert client.get("/v1/whoami") == {"name": "init", "role": "admin"}
     assert not (own / "api.pem").exists()
 
 
-def test_an_api_certificate_that_is_gone_is_issued_anew(master: MasterProcess) -> None:
+def test_an_api_certificate_that_is_gone_is_issued_anew(master: Master) -> None:
     (master.folder / "tls" / "api.pem").unlink()
 
     master.start()
 
-    assert master.get("/v1/whoami")["role"] == "admin"
-    [record] = [one for one in master.log_records() if "issued anew" in one["event"]]
+    [record] = [one for one in master.records() if "issued anew" in one["event"]]
     assert record["reason"] == "there was none"

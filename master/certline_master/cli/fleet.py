@@ -73,7 +73,8 @@ def _ask(asked: Asked, route: str, body: dict[str, Any], wished: FleetFile) -> d
 
 
 def _agree(asked: Asked, found: dict[str, Any], *, asks: bool) -> None:
-    for terms in found["terms"]:
+    issuers = any(change["kind"] == "issuer" and change["action"] != "delete" for change in found["changes"])
+    for terms in found["terms"] if issuers else ():
         if asks and not click.confirm(f"Do you agree to the CA's terms of service at {terms}?", err=True):
             raise CommandFailed("nothing was done: the terms of service were not agreed to", REFUSED)
         if not asks:
