@@ -115,6 +115,10 @@ class MasterClient:
             most=2 * MOST_MANIFEST_BYTES,
         )
         if answer.status == 304:
+            if answer.headers.get("etag") != etag:  # If-None-Match is not signed: it may have been changed on the way
+                raise Untrusted(
+                    "the answer says that another manifest than ours is current; something changed our request"
+                )
             return ManifestAnswer(None, etag, _retry_after(answer))
         try:
             return ManifestAnswer(from_wire(answer.body), answer.headers.get("etag"))
@@ -169,7 +173,9 @@ class MasterClient:
         answer = self._send(parts, target, extra, codec.base64url(self._chance.token(16)), most)
         theirs = answer.headers.get("certline-nonce")
         if answer.status == 401 and theirs:
-            answer = self._send(parts, target, extra, theirs, most)
+            # With a part of our own, or whoever is in between could have us sign a nonce that it has an old answer to.
+            own = codec.base64url(self._chance.token(16))
+            answer = self._send(parts, target, extra, f"{theirs}.{own}", most)
         return answer
 
     def _send(

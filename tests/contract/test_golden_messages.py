@@ -149,7 +149,7 @@ POST = RequestParts("POST", AUTHORITY, "/v1/enroll", "", "application/json", raw
 SIGNED_REQUESTS = {
     "signed-request-put.json": (PUT, FOLLOWER, NONCE),
     "signed-request-get.json": (GET, FOLLOWER, NONCE),
-    "signed-request-server-nonce.json": (GET, FOLLOWER, "c2VydmVyLW5vbmNl.MTc5NTE3NjAwMA"),
+    "signed-request-server-nonce.json": (GET, FOLLOWER, "c2VydmVyLW5vbmNl.Zm9sbG93ZXItbm9uY2UtMg"),
     "signed-request-enrol.json": (POST, TOKEN, NONCE),
 }
 TAG = manifest.content_tag(MANIFEST)

@@ -16,6 +16,7 @@ from tests.integration.api_hosts import JSON, FollowerClient, check_signature
 PATH = "/v1/follower/lines/blog"
 BODY = encode(LineWish(("blog.example.com",)))
 MANIFEST = "/v1/follower/manifest"
+OWN = "Zm9sbG93ZXItbm9uY2UtMg"
 
 Headers = dict[str, str]
 
@@ -200,9 +201,19 @@ def test_a_wrong_clock_is_helped_by_the_masters_nonce(
     assert (stale.status_code, stale.json()["type"]) == (401, "urn:certline:problem:stale")
     assert time_text(bed.clock.now()) in stale.json()["detail"]
     check_signature(stale, "first")
-    again = host.signed("GET", MANIFEST, created=created, nonce=stale.headers["Certline-Nonce"])
+    again = host.signed("GET", MANIFEST, created=created, nonce=f"{stale.headers['Certline-Nonce']}.{OWN}")
     assert host.send("GET", MANIFEST, again).status_code == 200
     assert reasons(bed, host) == ["stale"]
+
+
+@pytest.mark.parametrize("own", ["", ".", ".tooshort"])
+def test_the_masters_nonce_without_a_fresh_part_of_the_hosts_is_refused(
+    bed: Bed, host: FollowerClient, own: str
+) -> None:
+    created = bed.clock.now() - timedelta(days=1)
+    stale = host.send("GET", MANIFEST, host.signed("GET", MANIFEST, created=created))
+    bare = host.signed("GET", MANIFEST, created=created, nonce=stale.headers["Certline-Nonce"] + own)
+    assert host.send("GET", MANIFEST, bare).json()["type"] == "urn:certline:problem:stale"
 
 
 def test_the_masters_nonce_is_for_one_follower_for_five_minutes_and_for_one_change(
@@ -210,7 +221,7 @@ def test_the_masters_nonce_is_for_one_follower_for_five_minutes_and_for_one_chan
 ) -> None:
     other = bed.follower(f"other-{host.name}")
     created = bed.clock.now() - timedelta(days=1)
-    nonce = put(host, host.signed("PUT", PATH, BODY, created=created)).headers["Certline-Nonce"]
+    nonce = put(host, host.signed("PUT", PATH, BODY, created=created)).headers["Certline-Nonce"] + f".{OWN}"
     assert put(other, other.signed("PUT", PATH, BODY, created=created, nonce=nonce)).status_code == 401
     assert put(host, host.signed("PUT", PATH, BODY, created=created, nonce=nonce)).status_code == 200
     assert is_the_one_refusal(put(host, host.signed("PUT", PATH, BODY, created=created, nonce=nonce)))
