@@ -4,9 +4,11 @@ import atexit
 import functools
 import json
 import os
+import pty
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,3 +144,30 @@ def serving(folder: Path, settings: Sequence[str] = ()) -> Iterator[Master]:
         yield master
     finally:
         master.stop()
+
+
+def on_terminal(master: Master, answers: str, *words: str | Path, draws: bool = False) -> Said:
+    """The installed command on a pseudo-terminal, where a person types `answers`; with `draws` its output goes there
+    too, and comes back as `err`.
+    """
+    ours, theirs = pty.openpty()
+    os.write(ours, answers.encode())
+    said: list[bytes] = []
+    reader = threading.Thread(target=lambda: said.extend(iter(lambda: _read_on(ours), b"")))
+    reader.start()  # a full terminal would hold the command up
+    done = subprocess.run(
+        [program("certline"), "--config", master.config, *words],
+        stdin=theirs, stdout=theirs if draws else subprocess.PIPE, stderr=theirs,
+        env=ENVIRONMENT | {"COLUMNS": "140", "TERM": "xterm"}, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    return Said(done.returncode, done.stdout or "", b"".join(said).decode())
+
+
+def _read_on(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # the other end is closed
+        return b""

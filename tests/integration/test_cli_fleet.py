@@ -1,16 +1,12 @@
 """`certline plan` and `apply`: what the file says is shown, asked, and done, and nothing else."""
 
-import os
-import pty
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from certline_master.cli.local_follower import program
-from tests.integration.cli_bed import ENVIRONMENT, Commands, Master, Said, serving
+from tests.integration.cli_bed import Commands, Master, on_terminal, serving
 from tests.testbed.parts import require
 from tests.testbed.pebble import Pebble, pebble
 
@@ -292,29 +288,6 @@ def test_what_commands_made_is_not_the_files(certline: Commands, fleet: Fleet) -
 
 
 # --- on a terminal --------------------------------------------------------------------------------------------------
-
-
-def on_terminal(master: Master, answers: str, *words: str | Path) -> Said:
-    """The installed command on a pseudo-terminal, where a person types `answers`."""
-    ours, theirs = pty.openpty()
-    os.write(ours, answers.encode())
-    done = subprocess.run(
-        [program("certline"), "--config", master.config, *words],
-        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=False, env=ENVIRONMENT,
-    )  # fmt: skip
-    os.close(theirs)
-    said = b""
-    while chunk := read_on(ours):
-        said += chunk
-    os.close(ours)
-    return Said(done.returncode, done.stdout, said.decode())
-
-
-def read_on(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # the other end is closed
-        return b""
 
 
 def test_on_a_terminal_the_terms_are_shown_and_n_aborts(master: Master, certline: Commands, fleet: Fleet) -> None:

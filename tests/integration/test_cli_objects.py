@@ -11,7 +11,7 @@ import pytest
 from certline_master.cli.client import PROFILE
 from certline_master.cli.local_follower import program
 from certline_shared import enrolment
-from tests.integration.cli_bed import Commands, Master, installed, serving
+from tests.integration.cli_bed import Commands, Master, installed, on_terminal, serving
 from tests.testbed.parts import require
 from tests.testbed.pebble import pebble
 from tests.testbed.ports import free_port
@@ -225,6 +225,15 @@ def test_status_shows_the_master_the_lines_and_the_followers(certline: Commands,
 
 def test_quiet_says_nothing_while_all_is_well(certline: Commands, shop: str) -> None:  # noqa: ARG001 with a line there
     assert certline("status", "--quiet").well().out == ""
+
+
+def test_on_a_terminal_status_draws_a_bar_for_each_line(master: Master, shop: str) -> None:
+    said = on_terminal(master, "", "status", draws=True)
+
+    assert said.code == 0
+    [row] = [line for line in said.err.splitlines() if line.startswith(shop)]
+    assert "·" * 30 in row
+    assert "waiting for the request" in row
 
 
 # --- where the master is --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from certline_master.cli.failures import one_line
 from certline_master.cli.lines import all_lines
 from certline_master.cli.timeline import bar
 
-BAR_CELLS = 30
+WIDE, NARROW = 30, 12  # cells of a bar
 
 
 @click.command()
@@ -68,17 +68,21 @@ def _draw(found: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     console, now = Console(highlight=False), time_of(found["time"])
     for text in _head(found):
         console.print(one_line(text), markup=False)
-    table = Table("line", "follower", "now to the last expiry", "expires", "standing", box=None, pad_edge=False)
+    table, cells = Table(box=None, pad_edge=False), WIDE if console.width >= 110 else NARROW
+    for title in ("line", "follower", "time left", "expires"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("standing")
     horizon = _horizon(now, lines)
     for line in lines:
-        drawn = bar(now, time_of(line["renews"]), time_of(line["not_after"]), horizon, BAR_CELLS)
+        drawn = bar(now, time_of(line["renews"]), time_of(line["not_after"]), horizon, cells)
+        expires = shown_time(line["not_after"]) if line["not_after"] else "-"
+        row = (line["name"], line["follower"], drawn, expires, line["standing"])
         colour = "red" if line["failing"] else "green"
-        cells = (line["name"], line["follower"], drawn, shown_time(line["not_after"]), line["standing"])
-        table.add_row(*(Text(one_line(cell), style=colour if cell is drawn else "") for cell in cells))
+        table.add_row(*(Text(one_line(cell), style=colour if cell is drawn else "") for cell in row))
     if lines:
         console.print(table)
-    for row in columns([_seen(follower) for follower in found["followers"]]) if found["followers"] else ():
-        console.print(row, markup=False)
+    for text in columns([_seen(follower) for follower in found["followers"]]) if found["followers"] else ():
+        console.print(text, markup=False)
 
 
 def _horizon(now: datetime | None, lines: list[dict[str, Any]]) -> timedelta:
