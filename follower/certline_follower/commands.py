@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from certline_follower import cli, daemon, opening, settings, syncing
+from certline_follower import daemon, opening, settings, syncing
+from certline_follower.ending import AWAY, BUSY, CHANGED, NOTHING, USAGE, Failed, show
 from certline_follower.host import Host
 from certline_follower.lock import RunLock
 from certline_follower.master_client import AGENT, Credentials, MasterClient
@@ -40,8 +41,8 @@ def enroll(options: argparse.Namespace, file: Path) -> int:
 
         made = enrol(text, loaded.state_dir, connect=connect, chance=chance, agent=AGENT, replace=options.replace)
     data = {"follower": made.follower, "follower_id": made.follower_id, "origin": made.origin}
-    cli.show(options, data, [f"enrolled with {made.origin} as {made.follower}"])
-    return cli.NOTHING
+    show(options, data, [f"enrolled with {made.origin} as {made.follower}"])
+    return NOTHING
 
 
 def _token(source: str) -> str:
@@ -54,7 +55,7 @@ def _token(source: str) -> str:
         with Path(source).open(encoding="utf-8", errors="replace") as file:
             return file.read(MOST_TOKEN)
     except OSError as error:
-        raise cli.Failed(f"--token-file {source}: {error.strerror}", cli.USAGE) from None
+        raise Failed(f"--token-file {source}: {error.strerror}", USAGE) from None
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def only_run(loaded: Settings, *, wait: bool) -> Iterator[None]:
     loaded.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     with RunLock(loaded.state_dir) as lock:
         if not lock.acquire(wait):
-            raise cli.Failed(f"another run is active in {loaded.state_dir}; sync waits for it with --wait", cli.BUSY)
+            raise Failed(f"another run is active in {loaded.state_dir}; sync waits for it with --wait", BUSY)
         yield
 
 
@@ -74,7 +75,7 @@ def run(_options: argparse.Namespace, file: Path) -> int:
     signals.listen()
     with only_run(settings.load(file), wait=False):
         daemon.run(lambda: _open(settings.load(file)), signals)
-    return cli.NOTHING
+    return NOTHING
 
 
 def _open(loaded: Settings, *, read_only: bool = False) -> Host:
@@ -95,8 +96,8 @@ def sync(options: argparse.Namespace, file: Path) -> int:
 
 def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
     code = synced.exit_code
-    if code == syncing.CHANGED and options.changed_is_zero:
-        code = cli.NOTHING
+    if code == CHANGED and options.changed_is_zero:
+        code = NOTHING
     done = [step for step in synced.done if words(step) not in ("report", "prune")]
     data = {
         "changed": synced.changed,
@@ -107,7 +108,7 @@ def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
         "exit_code": code,
     }
     if options.output == "json" or done:
-        cli.show(options, data, [f"{words(step)}: {step.reason}" for step in done])
+        show(options, data, [f"{words(step)}: {step.reason}" for step in done])
     for trouble in _troubles(synced.last, synced.failures, [*synced.notes, *synced.last.notes]):
         print(f"certline-follower: {one_line(trouble)}", file=sys.stderr)  # noqa: T201 this is the command line
     return code
@@ -133,5 +134,5 @@ def plan(options: argparse.Namespace, file: Path) -> int:
     look = planned.next_look.isoformat() if planned.next_look else None
     data = {"steps": [_data(step) for step in planned.steps], "notes": notes, "next_look": look}
     lines = [f"{words(step)}: {step.reason}" for step in planned.steps] or ["nothing to do"]
-    cli.show(options, data, [*lines, *(f"note: {one_line(note)}" for note in notes)])
-    return cli.AWAY if away else cli.NOTHING
+    show(options, data, [*lines, *(f"note: {one_line(note)}" for note in notes)])
+    return AWAY if away else NOTHING

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from certline_follower.ending import AWAY, CHANGED, FAILED, NOTHING, REFUSED
 from certline_follower.host import Host
 from certline_follower.master_faults import Refused, Unreachable
 from certline_follower.planning import Step
 from certline_follower.turn import Outcome, recover, turn
 
 LONGEST_POLL = 55  # seconds
-NOTHING, CHANGED, USAGE, REFUSED, FAILED, AWAY, BUSY = 0, 10, 2, 3, 4, 5, 6
 _SHORT = 1.0  # seconds between two looks where the master does not hold a request open
 _PATIENCE = 5  # answers in a row, at once, that asked for nothing
 
