@@ -11,6 +11,8 @@ from certline_master.domain.model import (
     AdminToken,
     Deployment,
     DeploymentState,
+    Failure,
+    FailureClass,
     Follower,
     HttpName,
     Line,
@@ -69,6 +71,10 @@ CHANGES: dict[str, tuple[Role, Use]] = {
     "mark as replaced": (
         Role.OPERATOR,
         lambda r, c, f: r.versions.mark_replaced(c, f.their_version.certificates[0].id),
+    ),
+    "stop what runs for a line": (
+        Role.OPERATOR,
+        lambda r, c, f: r.orders.stop(c, f.their_line.id, Failure(FailureClass.RETRY_SOON, "gone"), now=f.bed.now),
     ),
     "claim orders": (
         Role.SYSTEM,

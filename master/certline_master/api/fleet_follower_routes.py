@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from certline_master.api import stopping
 from certline_master.api.bodies import TokenBody, body_of
 from certline_master.api.context import By, Here, ObjectName
 from certline_master.api.enrolment import SECRET_KIND
@@ -116,4 +117,5 @@ def _revoke(services: Services, records: Records, caller: Caller, name: str) -> 
     records.followers.save(caller, revoked)
     text = "the follower was revoked"
     records.events.add(caller, "follower.revoked", f"follower:{name}", text, now=services.clock.now())
+    stopping.of_the_revoked(services, records, caller, revoked)
     return revoked

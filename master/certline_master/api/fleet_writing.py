@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+from certline_master.api import stopping
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.fleet import Current, DesiredFleet, Kind, Scope
@@ -119,7 +120,10 @@ class Writing:
             created=self.services.clock.now(),
         )
         others = tuple(grant for grant in follower.grants if grant.kind is not GrantKind.REQUEST)
-        self.records.followers.save(self.caller, replace(follower, grants=others + granted))
+        saved = replace(follower, grants=others + granted)
+        self.records.followers.save(self.caller, saved)
+        if former is not None:
+            stopping.of_withdrawn_grants(self.services, self.records, self.caller, former, saved)
 
     def _save_line(self, name: str) -> None:
         wanted = self.wanted.lines[name]

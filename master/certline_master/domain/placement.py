@@ -73,6 +73,11 @@ def live_version(snapshot: LineSnapshot) -> Version | None:
     return next((version for version in snapshot.versions if version.state is VersionState.LIVE), None)
 
 
+def names_without_grant(line: Line, follower: Follower) -> tuple[str, ...]:
+    """Of a line that the follower asked for. What is withdrawn stops renewals too."""
+    return tuple(name for name in line.names if line.owner is Owner.FOLLOWER and name not in granted_names(follower))
+
+
 def file_name(certificate: Certificate) -> str:
     """The logical name under which a certificate's chain travels; never a path on a host."""
     return f"{certificate.key_type}/chain.pem"
@@ -106,7 +111,10 @@ def _file(certificate: Certificate) -> ManifestFile:
 
 
 def _what_holds_back(snapshot: LineSnapshot, live: Version | None) -> str | None:
-    """The failure of the newest version, if none became live after it."""
+    """A missing grant; else the failure of the newest version, if none became live after it."""
+    missing = names_without_grant(snapshot.line, snapshot.follower)
+    if missing:
+        return f"no grant for {', '.join(missing)}"
     newest = max(snapshot.versions, key=lambda version: version.number, default=None)
     if newest is None or newest is live or newest.state is not VersionState.FAILED or newest.failure is None:
         return None

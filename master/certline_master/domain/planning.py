@@ -8,13 +8,12 @@ from certline_master.domain.model import (
     Certificate,
     FailureClass,
     FollowerState,
-    GrantKind,
     LineCsr,
     LineSnapshot,
-    Owner,
     Version,
     VersionState,
 )
+from certline_master.domain.placement import names_without_grant
 
 LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
 """Pauses after the first, second ... failure in a row, as Let's Encrypt's integration guide asks."""
@@ -104,20 +103,12 @@ def _hindrance(snapshot: LineSnapshot) -> str | None:
         return "no issuer: name one for the line, or mark one as default"
     if snapshot.follower.state in (FollowerState.REVOKED, FollowerState.SUSPENDED):
         return f"follower {snapshot.follower.name} is {snapshot.follower.state}"
-    missing = _not_granted(snapshot)
+    missing = names_without_grant(snapshot.line, snapshot.follower)
     if missing:
         return f"follower {snapshot.follower.name} has no grant for {', '.join(missing)}"
     if any(version.state is VersionState.ORDERED for version in snapshot.versions):
         return "an order is under way"
     return None
-
-
-def _not_granted(snapshot: LineSnapshot) -> list[str]:
-    """Names of a follower's own line without a grant: one that is withdrawn stops renewals too."""
-    if snapshot.line.owner is not Owner.FOLLOWER:
-        return []
-    granted = {grant.name for grant in snapshot.follower.grants if grant.kind is GrantKind.REQUEST}
-    return [name for name in snapshot.line.names if name not in granted]
 
 
 def _live(snapshot: LineSnapshot) -> Version | None:

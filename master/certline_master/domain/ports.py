@@ -20,6 +20,7 @@ from certline_master.domain.model import (
     Challenge,
     Deployment,
     Event,
+    Failure,
     Follower,
     Grant,
     HttpName,
@@ -235,6 +236,10 @@ class OrderRecords(Protocol):
         """Write a failed order (state `failed` with its failure, lease freed), fail its version and the version's
         other live
         orders, and set the line's next_look to `now` so that the planner decides what is next."""
+        ...
+
+    def stop(self, caller: Caller, line_id: str, failure: Failure, *, now: datetime) -> bool:
+        """End what runs for the line, whoever holds it: orders and version are failed. Tells whether something ran."""
         ...
 
     def get(self, caller: Caller, order_id: str) -> Order: ...

@@ -11,6 +11,7 @@ from certline_master.domain.errors import LeaseLost, NotFound
 from certline_master.domain.model import (
     Certificate,
     Challenge,
+    Failure,
     Lease,
     Order,
     OrderWork,
@@ -67,6 +68,7 @@ _VERSION = (
     .join(certificates, certificates.c.version_id == versions.c.id)
     .where(certificates.c.id == param("wanted"))
 )
+_RUNNING = select(versions.c.id).where(versions.c.line_id == param("line"), versions.c.state == VersionState.ORDERED)
 _LOOK_AT_LINE = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
 _NEXT_IN_QUEUE = (
     select(orders.c.id)
@@ -143,6 +145,14 @@ class Orders(ledger.Ledger):
         fail_orders_of_version(self._session, version.id, order.failure, now)
         set_state(self._session, version.id, VersionState.FAILED, now=now, failure=order.failure)
         self._look_at(version, now)
+
+    def stop(self, caller: Caller, line_id: str, failure: Failure, *, now: datetime) -> bool:
+        caller.require(Role.OPERATOR)
+        running = self._session.rows(_RUNNING, {"line": line_id})
+        for row in running:
+            fail_orders_of_version(self._session, row.id, failure, now)
+            set_state(self._session, row.id, VersionState.FAILED, now=now, failure=failure)
+        return bool(running)
 
     def get(self, caller: Caller, order_id: str) -> Order:
         row = self._session.row(_BY_ID, {"wanted": order_id}) if sees_all(caller) else None

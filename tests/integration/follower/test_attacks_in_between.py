@@ -29,9 +29,10 @@ class Between(FakeMaster):
 
 @pytest.fixture
 def master(tmp_path: Path) -> Iterator[Between]:
-    with Between(tmp_path).running() as running:
-        running.grant("shop.example.org")
-        yield running
+    made = Between(tmp_path)
+    with made.running():
+        made.grant("shop.example.org")
+        yield made
 
 
 def test_news_cannot_be_hidden_by_asking_for_another_tag_in_the_hosts_name(bed: Bed, master: Between) -> None:

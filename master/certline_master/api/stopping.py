@@ -1,0 +1,39 @@
+"""Lines that may have no more certificates: what runs for them ends, and each says why."""
+
+from collections.abc import Iterable, Sequence
+
+from certline_master.api.services import Services
+from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.model import Failure, FailureClass, Follower, Line, Owner
+from certline_master.domain.placement import granted_names
+from certline_master.domain.ports import Records
+
+
+def of_the_revoked(services: Services, records: Records, caller: Caller, follower: Follower) -> None:
+    """All lines of a follower that was revoked."""
+    lines = [line for line in _lines(records) if line.follower_id == follower.id]
+    _stop(services, records, caller, lines, f"follower {follower.name} was revoked")
+
+
+def of_withdrawn_grants(services: Services, records: Records, caller: Caller, former: Follower, now: Follower) -> None:
+    """The follower's own lines with a name whose grant it has no more."""
+    withdrawn = granted_names(former) - granted_names(now)
+    for line in _lines(records) if withdrawn else ():
+        missing = [name for name in line.names if name in withdrawn]
+        if missing and line.follower_id == now.id and line.owner is Owner.FOLLOWER:
+            _stop(
+                services, records, caller, [line], f"follower {now.name} has no grant for {', '.join(missing)} any more"
+            )
+
+
+def _lines(records: Records) -> Sequence[Line]:
+    return records.lines.all(SYSTEM, limit=1_000_000)
+
+
+def _stop(services: Services, records: Records, caller: Caller, lines: Iterable[Line], why: str) -> None:
+    """The CA may have issued already: then nobody fetches it. What is live on the host stays there."""
+    now = services.clock.now()
+    for line in lines:
+        ended = records.orders.stop(caller, line.id, Failure(FailureClass.RETRY_SOON, why), now=now)
+        text = f"{why}: no more certificates for this line{', and its order was stopped' if ended else ''}"
+        records.events.add(caller, "line.stopped", f"line:{line.name}", text, now=now, data={"names": list(line.names)})
