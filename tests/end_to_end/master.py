@@ -94,12 +94,15 @@ class MasterProcess:
         return "\n".join([*lines, ""])
 
     def start(self, *, failpoint: str | None = None, prefix: Sequence[str] = ()) -> None:
-        """`certline serve`, until it is ready; a master with a failpoint may be gone again by then."""
-        self._program = Program(
-            [*prefix, *self.words("serve")], log=self.log_file, env=under_test(failpoint), cwd=self.folder
-        )
+        """`certline serve`, until it is ready."""
+        self.begin(failpoint=failpoint, prefix=prefix)
+        self._running.wait_until(self.is_ready)
+
+    def begin(self, *, failpoint: str | None = None, prefix: Sequence[str] = ()) -> None:
+        """`certline serve`, not waited for: it may be meant to die before it is ready."""
+        words = [*prefix, *self.words("serve")]
+        self._program = Program(words, log=self.log_file, env=under_test(failpoint), cwd=self.folder)
         self._program.start()
-        self._program.wait_until(self.is_ready)
 
     def stop(self) -> None:
         if self._program:
