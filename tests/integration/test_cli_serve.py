@@ -1,17 +1,20 @@
 """`certline serve` as a process: it comes up, says so, stops in time, and says clearly why it cannot serve."""
 
 import base64
+import resource
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from certline_master.cli.failures import CommandFailed
 from certline_shared.clock import SystemClock
-from tests.integration.cli_bed import Master, Said, initialised, installed, serving
+from tests.integration.cli_bed import ENVIRONMENT, Master, Said, initialised, installed, serving
 
 CLOCK = SystemClock()
 
@@ -87,6 +90,17 @@ def test_an_address_in_use_is_told(master: Master) -> None:
     assert told == f"certline: api.listen 127.0.0.1:{master.port}: Address already in use\n"
 
 
+@pytest.mark.parametrize("section", ["responder", "http01"])
+def test_an_address_in_use_is_told_for_the_other_listeners_too(master: Master, section: str) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        master.edit("[store]", f'[{section}]\nlisten = "{address}"\n\n[store]')
+        told = serve(master).refused(3)
+
+    assert len(told.splitlines()) == 1
+    assert address in told
+
+
 def test_an_address_of_another_machine_is_told(master: Master) -> None:
     master.edit(f"127.0.0.1:{master.port}", "192.0.2.99:8443")
 
@@ -151,6 +165,26 @@ def test_settings_with_a_fault_are_told_by_file_line_and_field(master: Master) -
 
     assert told.startswith(f"certline: {master.config}:")
     assert ": stoer: is not a setting; remove it" in told
+
+
+def test_a_disk_that_fails_under_the_database_ends_it_with_exit_4_for_the_service_manager_to_start_anew(
+    master: Master,
+) -> None:
+    with master.client() as client:
+        serving = subprocess.Popen(master.process.command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        try:
+            while not client.answers():
+                assert serving.poll() is None
+            resource.prlimit(serving.pid, resource.RLIMIT_FSIZE, (1, 1))  # from now on no file can grow
+            with pytest.raises(CommandFailed):
+                client.put("/v1/followers/web-1", {"grants": {"request": []}})
+            _, told = serving.communicate(timeout=20)
+        finally:
+            serving.kill()
+
+    assert serving.returncode == 4
+    assert "certline: the database failed: " in told.splitlines()[-1]
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(
