@@ -14,10 +14,18 @@ from certline_master.api.permissions import LEAST
 _METHODS = ("get", "put", "post", "delete")
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-pre { background: #f4f4f4; padding: .75rem; overflow-x: auto; }
-summary { cursor: pointer; }
+:root { color-scheme: light dark; --sheet: #fff; --ink: #1b1f24; --code: #f1f3f5; --line: #d0d7de; }
+@media (prefers-color-scheme: dark) {
+  :root { --sheet: #0f1419; --ink: #d7dde4; --code: #1a2129; --line: #30363d; }
+  a { color: #7ab7ff; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       background: var(--sheet); color: var(--ink); }
+h1 { font-size: 1.6rem; }
+details { border-top: 1px solid var(--line); padding: .5rem 0; }
+summary { cursor: pointer; overflow-wrap: anywhere; }
 summary code { font-weight: bold; }
+pre { background: var(--code); border-radius: .3rem; padding: .75rem; overflow-x: auto; font-size: .85rem; }
 """
 _INTRODUCTION = """<p>All schemas are in the OpenAPI document at <a href="openapi.json">/v1/openapi.json</a>. People and
 scripts send the header <code>Authorization: Bearer TOKEN</code>; followers sign their requests. Every error is a
@@ -48,7 +56,8 @@ def operations(made: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
 def page(made: dict[str, Any]) -> str:
     """Every operation with its examples, as HTML without script."""
     shown = "".join(_operation(method, path, operation) for method, path, operation in operations(made))
-    head = f'<meta charset="utf-8"><title>certline: the API</title><style>{_STYLE}</style>'
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"{meta}<title>certline: the API</title><style>{_STYLE}</style>"
     body = f"<h1>certline: the API</h1>{_INTRODUCTION}{shown}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'
 
