@@ -48,6 +48,7 @@ def pinned(pins: Sequence[str]) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the pins decide, in wrap_socket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # who was checked is who stays
     context.pins = frozenset(pins)
     return context
 

@@ -5,13 +5,13 @@ Whoever cannot prove that it knows the secret of a token that is good learns not
 
 from dataclasses import dataclass, replace
 
-from certline_master.api.incoming import Incoming
+from certline_master.api.incoming import Incoming, check_protocol
 from certline_master.api.problems import Refused
 from certline_master.api.services import Services
 from certline_master.api.throttle import Throttle
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import Fault, Invalid, NotFound
-from certline_master.domain.model import FollowerState
+from certline_master.domain.model import Follower, FollowerState
 from certline_master.domain.ports import EnrolmentToken, Records
 from certline_shared import enrolment as shared
 from certline_shared import sealing
@@ -51,6 +51,7 @@ class Enrolment:
             raise Refused("too-many-requests", "one enrolment a second from one address", headers={"Retry-After": "1"})
         message = decode(EnrolRequest, incoming.body)
         asked = self._authenticate(message, incoming)
+        check_protocol(incoming)
         _check_content(message)
         refusal = self._services.store.write(lambda records: self._claim(asked, records))
         if refusal is not None:
@@ -91,21 +92,18 @@ class Enrolment:
         if claimed:
             self._note(records, asked, "follower.enrolled", "enrolled with its token", {"thumbprint": asked.thumbprint})
             return None
-        token, state = self._token_now(asked, records)
-        if token.used_by == asked.thumbprint and state is FollowerState.ACTIVE:
+        token = records.followers.token(SYSTEM, asked.token.id)
+        follower = records.followers.by_id(SYSTEM, token.follower_id)
+        still_its_own = token.used_by == asked.thumbprint and follower.identity_key == message.identity_key
+        if still_its_own and follower.state is FollowerState.ACTIVE:
             return None
         if token.used_by in (None, asked.thumbprint):
-            reason = "expired token" if state in (FollowerState.INVITED, FollowerState.ACTIVE) else f"{state} follower"
+            reason = _why_not(token, follower)
             self._note(records, asked, "enrolment.refused", f"an enrolment was refused: {reason}", {"reason": reason})
             return Refused("unauthorized", _REFUSED)
         text = f"a second host tried to enrol with a used token: key {asked.thumbprint}, the first was {token.used_by}"
         self._note(records, asked, "token.used_twice", text, {"first": token.used_by, "second": asked.thumbprint})
         return Refused("unauthorized", _REFUSED, status=409)
-
-    @staticmethod
-    def _token_now(asked: _Asked, records: Records) -> tuple[EnrolmentToken, FollowerState]:
-        token = records.followers.token(SYSTEM, asked.token.id)
-        return token, records.followers.by_id(SYSTEM, token.follower_id).state
 
     def _note(self, records: Records, asked: _Asked, kind: str, text: str, data: "dict[str, str]") -> None:
         follower = records.followers.by_id(SYSTEM, asked.token.follower_id)
@@ -141,6 +139,13 @@ class Enrolment:
         )
         mac = shared.answer_mac(asked.mac_key, encode(answer, without=("mac",)))
         return encode(replace(answer, mac=mac))
+
+
+def _why_not(token: EnrolmentToken, follower: Follower) -> str:
+    """For the record."""
+    if follower.state not in (FollowerState.INVITED, FollowerState.ACTIVE):
+        return f"{follower.state} follower"
+    return "replaced host" if token.used_by else "expired token"
 
 
 def _check_content(message: EnrolRequest) -> None:

@@ -1,12 +1,15 @@
 """Waiting for news of a follower's manifest: an open request that holds no thread and no session."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
 from certline_master.domain.ports import Bell
+
+MOST_OF_ONE = 3  # a new request and those that a proxy has not let go of
 
 
 class Seat:
@@ -44,11 +47,15 @@ class Seat:
 
 
 class LongPolls:
-    """The open ones, at most `most`. `close` ends them all, so that a stopping master need not wait for them."""
+    """The open ones, at most `most`, and MOST_OF_ONE of one follower, so that none takes the others' places.
+
+    `close` ends them all, so that a stopping master need not wait for them.
+    """
 
     def __init__(self, bell: Bell, most: int) -> None:
         self._bell, self._most = bell, most
         self._seats: set[Seat] = set()
+        self._taken: Counter[str] = Counter()  # by follower
         self._closed = False
 
     @property
@@ -58,18 +65,28 @@ class LongPolls:
     @asynccontextmanager
     async def seat(self, follower_id: str, *, wanted: bool) -> AsyncIterator[Seat]:
         """A place to wait for rings of this follower's topic, heard from here on."""
-        seat = Seat(full=wanted and (self._closed or len(self._seats) >= self._most))
+        seat = Seat(full=wanted and not self._has_room(follower_id))
         if seat.full or not wanted:
             seat.end()
             yield seat
             return
         self._seats.add(seat)
+        self._taken[follower_id] += 1
         stop_listening = self._bell.listen(f"follower:{follower_id}", seat.ring)
         try:
             yield seat
         finally:
             stop_listening()
-            self._seats.discard(seat)
+            self._leave(seat, follower_id)
+
+    def _has_room(self, follower_id: str) -> bool:
+        return not self._closed and len(self._seats) < self._most and self._taken[follower_id] < MOST_OF_ONE
+
+    def _leave(self, seat: Seat, follower_id: str) -> None:
+        self._seats.discard(seat)
+        self._taken[follower_id] -= 1
+        if not self._taken[follower_id]:
+            del self._taken[follower_id]
 
     def close(self) -> None:
         """From any thread; waits begun later end at once."""

@@ -22,6 +22,15 @@ _USE = (
     )
     .values(used=param("now", enrolment_tokens.c.used), used_by=param("thumbprint"))
 )
+_END_OTHERS = (
+    update(enrolment_tokens)
+    .where(
+        enrolment_tokens.c.follower_id == param("follower"),
+        enrolment_tokens.c.used.is_(None),
+        enrolment_tokens.c.expires > param("now", enrolment_tokens.c.expires),
+    )
+    .values(expires=param("now", enrolment_tokens.c.expires))
+)
 _ACTIVATE = (
     update(followers)
     .where(
@@ -51,12 +60,17 @@ class Enrolments:
         return None if row is None else _TOKEN.read(row)
 
     def claim(self, token: EnrolmentToken, keys: dict[str, Any], thumbprint: str, now: datetime) -> bool:
-        """Both rows change or neither: on Postgres the row's lock makes the second claim wait and then count none."""
+        """Both rows change or neither: on Postgres the row's lock makes the second claim wait and then count none.
+
+        The follower's other tokens end with it, or one that was lost could still put another host in this one's place.
+        """
         used = {"wanted": token.id, "now": now, "thumbprint": thumbprint}
         self._session.connection.exec_driver_sql("SAVEPOINT claim")
         done = bool(
             self._session.run(_USE, used)
             and self._session.run(_ACTIVATE, {"wanted": token.follower_id, "now": now, **keys})
         )
+        if done:
+            self._session.run(_END_OTHERS, {"follower": token.follower_id, "now": now})
         self._session.connection.exec_driver_sql("RELEASE SAVEPOINT claim" if done else "ROLLBACK TO SAVEPOINT claim")
         return done
