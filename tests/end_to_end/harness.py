@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
-from tests.end_to_end.host import FollowerHost
+from tests.end_to_end.host import AWAY, NOTHING, FollowerHost
 from tests.end_to_end.master import Listening, MasterProcess
+from tests.end_to_end.waiting import eventually
 from tests.testbed.fault_proxy import FaultProxy, in_front_of
 from tests.testbed.pebble import Pebble, PebbleConfig, pebble
 from tests.testbed.ports import free_port
@@ -56,7 +57,9 @@ class Bed:
     def enrolled(self, master: MasterProcess, name: str, *, prefix: Sequence[str] = ()) -> FollowerHost:
         """A host that is a follower of the running master, by this name in the fleet."""
         made = self.host(name, prefix=prefix)
-        made.enrol(master.token(name)).well()
+        enrolment = master.token(name)
+        # The master takes one enrolment a second from one address.
+        eventually(lambda: made.enrol(enrolment).well(NOTHING, AWAY).code == NOTHING, 10, f"{name} is enrolled")
         return made
 
 

@@ -19,14 +19,17 @@ Kind = Literal["key", "cert", "chain", "fullchain", "combined"]
 
 @dataclass(frozen=True, slots=True)
 class HostLine:
-    """A line in the host's file; `outputs`: kind → file name in the host's folder `tls`; no names: the operator's."""
+    """A line in the host's file; no names: the operator's.
+
+    `outputs` (links) and `copies`: kind → file name in the host's folder `tls`.
+    """
 
     name: str
     names: tuple[str, ...] | None = None
     services: tuple[str, ...] = ()
     outputs: dict[Kind, str] = field(default_factory=lambda: {"fullchain": "fullchain.pem", "key": "key.pem"})
+    copies: dict[Kind, str] = field(default_factory=dict)
     key_type: str = "ecdsa-p256"
-    placed: Literal["link", "copy"] = "link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,9 @@ class FollowerHost:
         parts = ["[[line]]", f'name = "{line.name}"', f'key_type = "{line.key_type}"']
         parts += [f"names = {json.dumps(line.names, ensure_ascii=False)}"] if line.names is not None else []
         parts += [f"services = {json.dumps(line.services)}"] if line.services else []
-        for kind, name in line.outputs.items():
-            parts += ["[[line.output]]", f'kind = "{kind}"', f'path = "{self.tls / name}"', f'as = "{line.placed}"']
+        for placed, outputs in (("link", line.outputs), ("copy", line.copies)):
+            for kind, name in outputs.items():
+                parts += ["[[line.output]]", f'kind = "{kind}"', f'path = "{self.tls / name}"', f'as = "{placed}"']
         return parts
 
     # --- its commands ---

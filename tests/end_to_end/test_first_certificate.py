@@ -220,7 +220,7 @@ def test_a_line_made_by_the_operator_reaches_its_follower(here: Bed) -> None:
 def test_the_pair_is_placed_as_copies_where_the_host_wants_copies(here: Bed) -> None:
     master = here.serving({"web": [WWW]})
     host = here.enrolled(master, "web")
-    host.configure(HostLine("www", (WWW,), placed="copy"))
+    host.configure(HostLine("www", (WWW,), outputs={}, copies={"fullchain": "fullchain.pem", "key": "key.pem"}))
 
     host.sync().well(CHANGED)
 
