@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from certline_master.domain.model import FollowerState
+from certline_shared.enrolment import from_text
 from certline_shared.signing import generate_identity, thumbprint
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.api_hosts import MASTER_PUBLIC, SEALING_PUBLIC, FollowerClient, NewHost
@@ -161,6 +162,15 @@ def test_an_enrolled_follower_gets_another_token_only_to_be_replaced(bed: Bed, h
 def test_a_token_lives_for_a_sensible_time(bed: Bed, seconds: int) -> None:
     answer = bed.ask("POST", "/v1/followers/web-1/token", {"ttl_seconds": seconds})
     assert answer.json()["errors"][0]["field"] == "/ttl_seconds"
+
+
+def test_a_string_names_the_origin_that_was_asked_for_if_it_is_one_of_the_masters(bed: Bed) -> None:
+    (origin,) = bed.services.origins
+    made = bed.ask("POST", "/v1/followers/web-1/token", {"origin": origin}).json()
+    assert from_text(made["enrolment"]).origin == origin
+    refused = bed.ask("POST", "/v1/followers/web-1/token", {"origin": "https://elsewhere.example"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [{"field": "/origin", "detail": f"is not one of this master's: {origin}"}]
 
 
 def test_nothing_on_record_holds_the_secret(host: NewHost, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class ApplyBody:
 class TokenBody:
     ttl_seconds: int = 1800
     replace: bool = False  # for a rebuilt host: its former keys end when the token is used
+    origin: str | None = None  # by which of the master's origins the host reaches it; the first when left out
 
 
 @with_config(_STRICT)

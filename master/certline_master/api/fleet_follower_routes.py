@@ -53,6 +53,7 @@ class TokenMade:
     expires: datetime
 
 
+_TOKEN_BODY = {"ttl_seconds": 1800, "replace": False, "origin": "https://master.example:8443"}
 _TOKEN = {
     "follower": "web-1",
     "token_id": "1b0e4c1e-7f2b-4c3e-9a55-0a4a5f5f5b52",
@@ -64,16 +65,24 @@ _TOKEN = {
 @router.post(
     "/{name}/token",
     summary="A one-time enrolment string for a follower",
-    **shown(_TOKEN, body={"ttl_seconds": 1800, "replace": False}, schema="TokenBody", needed=False),
+    **shown(
+        _TOKEN,
+        body={"ttl_seconds": 1800, "replace": False, "origin": "https://master.example:8443"},
+        schema="TokenBody",
+        needed=False,
+    ),
 )
 def token(
     name: ObjectName, services: Here, caller: By, body: Annotated[TokenBody, Depends(body_of(TokenBody))]
 ) -> TokenMade:
     if not 1 <= body.ttl_seconds <= MOST_TTL:
         raise Invalid(Fault("/ttl_seconds", f"write 1 to {MOST_TTL} seconds"))
+    origin = body.origin or services.origins[0]
+    if origin not in services.origins:
+        raise Invalid(Fault("/origin", f"is not one of this master's: {', '.join(services.origins)}"))
     now = services.clock.now()
     made = enrolment.EnrolmentString(
-        origin=services.origins[0],
+        origin=origin,
         token_id=services.chance.uuid(),
         secret=services.chance.token(32),
         trust=services.trust,

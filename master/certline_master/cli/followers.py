@@ -33,6 +33,8 @@ _ttl = click.option(
     "--ttl", type=Duration(), default="30m", show_default=True, metavar="TIME", help="How long the string is good: 30m."
 )
 
+_origin = click.option("--origin", metavar="URL", help="By which of the master's origins the host reaches it.")
+
 
 @click.group()
 def follower() -> None:
@@ -43,28 +45,30 @@ def follower() -> None:
 @click.argument("name")
 @click.option("--grant", "grants", metavar="DNS-NAME", multiple=True, help="A name it may ask for; repeatable.")
 @_ttl
+@_origin
 @asks_master
-def create(asked: Asked, name: str, grants: tuple[str, ...], ttl: int) -> None:
+def create(asked: Asked, name: str, grants: tuple[str, ...], ttl: int, origin: str | None) -> None:
     """Make a follower, and print the one-time enrolment string for its host (on stdout, and nothing else)."""
     if _exists(asked, name):
         text = f"there is a follower {name} already: `certline follower token {name}` makes an enrolment string for it"
         raise CommandFailed(text, REFUSED)
     asked.client.put(_route(name), {"grants": {"request": list(grants)}})
-    _make_token(asked, name, ttl, replace=False)
+    _make_token(asked, name, {"ttl_seconds": ttl, "origin": origin})
 
 
 @follower.command()
 @click.argument("name")
 @click.option("--replace", is_flag=True, help="For a rebuilt host, which takes the place of the enrolled one.")
 @_ttl
+@_origin
 @asks_master
-def token(asked: Asked, name: str, ttl: int, *, replace: bool) -> None:
+def token(asked: Asked, name: str, ttl: int, origin: str | None, *, replace: bool) -> None:
     """Print a one-time enrolment string for a follower that exists (on stdout, and nothing else)."""
-    _make_token(asked, name, ttl, replace=replace)
+    _make_token(asked, name, {"ttl_seconds": ttl, "origin": origin, "replace": replace})
 
 
-def _make_token(asked: Asked, name: str, ttl: int, *, replace: bool) -> None:
-    made = asked.client.post(f"{_route(name)}/token", {"ttl_seconds": ttl, "replace": replace})
+def _make_token(asked: Asked, name: str, body: dict[str, Any]) -> None:
+    made = asked.client.post(f"{_route(name)}/token", body)
     if asked.output == "text" and not asked.quiet:
         asked.note(f"good once, until {shown_time(made['expires'])}: on the host, `certline-follower enroll` reads it")
     asked.show(made, [made["enrolment"]])

@@ -5,7 +5,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -16,7 +15,6 @@ from certline_master.cli.failures import FAILED, REFUSED, CommandFailed
 from certline_master.cli.local_follower import program
 from certline_master.files import write_whole
 from certline_master.settings import Settings
-from certline_shared import enrolment
 from certline_shared.clock import SystemClock
 
 NAME = "local"
@@ -137,8 +135,8 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 def _enrolment_string(client: AdminClient, origin: str) -> str:
     """For this machine it names the local origin, whatever the one for other hosts is."""
     replaces = _found_or_made(client)["state"] == "active"
-    made = client.post(f"/v1/followers/{NAME}/token", {"ttl_seconds": TOKEN_SECONDS, "replace": replaces})
-    return enrolment.to_text(replace(enrolment.from_text(made["enrolment"]), origin=origin))
+    body = {"ttl_seconds": TOKEN_SECONDS, "replace": replaces, "origin": origin}
+    return str(client.post(f"/v1/followers/{NAME}/token", body)["enrolment"])
 
 
 def _found_or_made(client: AdminClient) -> dict[str, Any]:
