@@ -8,6 +8,7 @@ from typing import Any
 
 from certline_follower.state import CONTACT, HeldLine, Keeper, State
 from certline_shared import codec
+from certline_shared.names import display
 
 Shown = dict[str, Any]
 
@@ -86,7 +87,7 @@ def status_text(shown: Shown) -> Iterator[str]:
     for line in shown["lines"]:
         version = f"version {line['installed']}" if line["installed"] else "no version"
         until = f", valid until {line['not_after']}" if line["installed"] and line["not_after"] else ""
-        names = f" ({', '.join(line['names'])})" if line["names"] else ""
+        names = f" ({', '.join(map(display, line['names']))})" if line["names"] else ""
         yield f"{line['line']}{names}: {line['standing']}, {version}{until}"
         if line["error"]:
             yield f"  {one_line(line['error'])}"

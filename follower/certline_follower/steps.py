@@ -12,6 +12,7 @@ from certline_follower.state import Asked, HeldBack, Refusal, Retry, later
 from certline_shared import certificates, keys
 from certline_shared.failpoints import failpoint
 from certline_shared.messages import BadMessage, LineWish, Report, VersionContent, read_time, time_text
+from certline_shared.names import display
 
 FAILPOINTS = (
     "key.written",
@@ -56,7 +57,7 @@ def ask(host: Host, step: wishes.Ask) -> None:
 
 def _why(refused: Refused) -> str:
     names = refused.problem.names
-    return f"no grant for {', '.join(names)}" if refused.kind == "not-granted" and names else str(refused)
+    return f"no grant for {', '.join(map(display, names))}" if refused.kind == "not-granted" and names else str(refused)
 
 
 def _refusal(host: Host, step: wishes.Ask, refused: Refused) -> Refusal:

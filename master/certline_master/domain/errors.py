@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from certline_master.domain.model import FailureClass
+from certline_shared.names import display
 
 
 class DomainError(Exception):
@@ -54,7 +55,7 @@ class Invalid(DomainError):
 
 class NotGranted(DomainError):
     def __init__(self, follower: str, names: tuple[str, ...]) -> None:
-        super().__init__(f"follower {follower} has no grant for {', '.join(names)}")
+        super().__init__(f"follower {follower} has no grant for {', '.join(map(display, names))}")
         self.follower, self.names = follower, names
 
 

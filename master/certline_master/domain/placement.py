@@ -19,6 +19,7 @@ from certline_master.domain.model import (
 from certline_shared.keys import KeyType
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import time_text
+from certline_shared.names import display
 
 MANIFEST_LIFE = timedelta(days=30)
 
@@ -114,7 +115,7 @@ def _what_holds_back(snapshot: LineSnapshot, live: Version | None) -> str | None
     """A missing grant; else the failure of the newest version, if none became live after it."""
     missing = names_without_grant(snapshot.line, snapshot.follower)
     if missing:
-        return f"no grant for {', '.join(missing)}"
+        return f"no grant for {', '.join(map(display, missing))}"
     newest = max(snapshot.versions, key=lambda version: version.number, default=None)
     if newest is None or newest is live or newest.state is not VersionState.FAILED or newest.failure is None:
         return None

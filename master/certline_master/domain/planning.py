@@ -14,6 +14,7 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_master.domain.placement import names_without_grant
+from certline_shared.names import display
 
 LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
 """Pauses after the first, second ... failure in a row, as Let's Encrypt's integration guide asks."""
@@ -105,7 +106,7 @@ def _hindrance(snapshot: LineSnapshot) -> str | None:
         return f"follower {snapshot.follower.name} is {snapshot.follower.state}"
     missing = names_without_grant(snapshot.line, snapshot.follower)
     if missing:
-        return f"follower {snapshot.follower.name} has no grant for {', '.join(missing)}"
+        return f"follower {snapshot.follower.name} has no grant for {', '.join(map(display, missing))}"
     if any(version.state is VersionState.ORDERED for version in snapshot.versions):
         return "an order is under way"
     return None
