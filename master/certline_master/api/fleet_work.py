@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from certline_master.api.fleet_writing import ZONE_SECRET, Writing
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
-from certline_master.domain.errors import CaError, Conflict, Fault, Invalid
+from certline_master.domain.errors import CaError, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
 from certline_master.domain.fleet_faults import faults, pointer, unknown_profiles, unproven
@@ -138,8 +138,12 @@ class FleetWork:
                 seen[name] = self.services.authorities.look_at_directory(_issuer(name, issuer))
             except CaError as error:
                 if changed:
-                    found.append(Fault(pointer("issuers", name, "directory"), str(error)))
+                    found.append(Fault(pointer("issuers", name, "directory"), _with_advice(error)))
         return seen, found
+
+
+def _with_advice(error: CaError) -> str:
+    return f"{error}: correct the URL, or let this master reach it" if isinstance(error, CaUnreachable) else str(error)
 
 
 def _address(issuer: Issuer) -> "tuple[str, str | None]":
