@@ -4,7 +4,7 @@ import pytest
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import NotFound
-from tests.contract.store_bed import ADMIN, OPERATOR, VIEWER, as_follower
+from tests.contract.store_bed import ADMIN, HOUR, OPERATOR, VIEWER, as_follower
 from tests.contract.store_fleet import Fleet, Use
 
 # What a follower asks for that is another's: an answer like that of an empty store.
@@ -18,6 +18,10 @@ ABSENT: dict[str, tuple[Use, object]] = {
     "due lines": (lambda r, c, f: r.lines.due(c, f.bed.now, 9), []),
     "snapshots": (lambda r, c, f: r.lines.snapshots(c, [f.their_line.id]), []),
     "versions": (lambda r, c, f: r.versions.all(c, f.their_line.id), []),
+    "when versions were ordered": (
+        lambda r, c, f: r.versions.ordered_since(c, f.theirs.id, f.bed.now - HOUR),
+        [],
+    ),
     "live versions": (lambda r, c, f: r.versions.live(c, [f.their_line.id]), {}),
     "deployments of a line": (lambda r, c, f: r.followers.deployments(c, line_id=f.their_line.id), []),
     "deployments of a follower": (lambda r, c, f: r.followers.deployments(c, follower_id=f.theirs.id), []),

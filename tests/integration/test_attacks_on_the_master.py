@@ -8,8 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from certline_master.domain.model import FollowerState
+from certline_master.api.wishes import MOST_ORDERS_A_DAY
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.model import FollowerState, Version, VersionState
+from certline_master.domain.ports import Records
 from certline_shared.enrolment import from_text
+from certline_shared.keys import KeyType, generate
 from certline_shared.messages import DeploymentReport, LineWish, Report, encode
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.api_hosts import FollowerClient, NewHost, check_signature, opened
@@ -197,3 +201,33 @@ def test_a_follower_that_is_only_invited_is_a_stranger(bed: Bed) -> None:
     bed.set_state("web-2", FollowerState.INVITED)
     answer = host.manifest()
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:certline:problem:unauthorized")
+
+
+def test_one_follower_may_cause_so_many_orders_a_day_and_is_told_when_it_may_again(bed: Bed) -> None:
+    host = bed.follower("web-2", (NAME,))
+    host.wish("blog", NAME)
+    bed.engine.run(timedelta(minutes=1))
+    have_ordered(bed, "blog@web-2", MOST_ORDERS_A_DAY)
+    bed.clock.advance(timedelta(hours=20))
+    another_key = generate(KeyType.ECDSA_P256)
+    for _ in range(2):
+        answer = host.wish("blog", NAME, key=another_key)
+        assert (answer.status_code, answer.json()["type"]) == (429, "urn:certline:problem:too-many-requests")
+        assert timedelta(hours=3) < timedelta(seconds=int(answer.headers["Retry-After"])) <= timedelta(hours=4)
+    assert len(bed.events("wish.put_off")) == 1
+    assert host.wish("blog", NAME).status_code == 200
+    bed.clock.advance(timedelta(hours=4))
+    assert host.wish("blog", NAME, key=another_key).status_code == 200
+
+
+def have_ordered(bed: Bed, name: str, count: int) -> None:
+    """As if the line had had that many versions ordered now."""
+    uuid, now = bed.engine.chance.uuid, bed.clock.now()
+
+    def write(records: Records) -> None:
+        line = records.lines.get(SYSTEM, name)
+        for number in range(100, 100 + count):
+            version = Version(uuid(), line.id, number, VersionState.FAILED, now, "a new key", ended=now)
+            records.versions.open(SYSTEM, version, ())
+
+    bed.store.write(write)

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import ceil
 
+from certline_master.api.problems import Refused
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, NotGranted
@@ -15,6 +18,8 @@ from certline_shared.messages import LineAnswer, LineWish, decode
 from certline_shared.names import BadName, normalise, normalise_all
 
 MOST_OWN_LINES = 100
+MOST_ORDERS_A_DAY = 200  # of one follower: a CA's limits are for all of them together
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,10 @@ def read_wish(body: bytes) -> Wish:
 
 
 def record(services: Services, caller: Caller, local: str, wish: Wish) -> LineAnswer:
-    """Write the wish down. Raises Invalid, Conflict, and NotGranted (the refusal is on record then)."""
+    """Write the wish down. Raises Invalid, Conflict, NotGranted and Refused (these two are on record then)."""
     _check_provable(services, caller, wish)
     recorded = services.store.write(lambda records: _Recording(services, caller, records, local, wish).run())
-    if isinstance(recorded, NotGranted):
+    if isinstance(recorded, NotGranted | Refused):
         raise recorded
     services.bell.ring("work")
     return recorded
@@ -86,7 +91,7 @@ class _Recording:
     local: str
     wish: Wish
 
-    def run(self) -> LineAnswer | NotGranted:
+    def run(self) -> LineAnswer | NotGranted | Refused:
         follower = self.records.followers.by_id(self.caller, self.caller.follower_id or "")
         former = self._former()
         if former is not None and former.owner is not Owner.FOLLOWER:
@@ -97,8 +102,30 @@ class _Recording:
             if missing:
                 return self._refuse(line, missing)
         self._check_csrs(line)
-        self._write(former, line)
+        fresh, changed = self._fresh_csrs(former), _differs(former, line)
+        until = self._full_until() if fresh or changed else None
+        if until is not None:
+            return self._put_off(line, until)
+        self._write(line, fresh, changed=changed)
         return self._answer(line)
+
+    def _full_until(self) -> datetime | None:
+        """When this follower may cause an order again; None while it may."""
+        since = self.services.clock.now() - DAY
+        ordered = self.records.versions.ordered_since(self.caller, self.caller.follower_id or "", since)
+        return ordered[-MOST_ORDERS_A_DAY] + DAY if len(ordered) >= MOST_ORDERS_A_DAY else None
+
+    def _put_off(self, line: Line, until: datetime) -> Refused:
+        text = f"{MOST_ORDERS_A_DAY} orders in a day are the most that one follower may cause"
+        last = self.records.events.all(SYSTEM, subject=f"follower:{self.caller.name}", limit=1)
+        if not (last and last[0].kind == "wish.put_off"):
+            said = f"{self.caller.name} asks for line {line.name}, but {text}"
+            now, data = self.services.clock.now(), {"line": line.name}
+            self.records.events.add(
+                self.caller, "wish.put_off", f"follower:{self.caller.name}", said, now=now, data=data
+            )
+        seconds = max(1, ceil((until - self.services.clock.now()).total_seconds()))
+        return Refused("too-many-requests", text, headers={"Retry-After": str(seconds)})
 
     def _former(self) -> Line | None:
         try:
@@ -141,15 +168,15 @@ class _Recording:
                 )
                 raise Invalid(Fault(field, text))
 
-    def _write(self, former: Line | None, line: Line) -> None:
-        """Only what changed; the planner looks at once then."""
+    def _fresh_csrs(self, former: Line | None) -> list[LineCsr]:
+        held = self.records.lines.csrs(self.caller, former.id) if former else []
+        known = {(csr.spki_sha256, csr.names) for csr in held}
+        return [csr for csr in self.wish.csrs.values() if (csr.spki_sha256, csr.names) not in known]
+
+    def _write(self, line: Line, fresh: "list[LineCsr]", *, changed: bool) -> None:
+        """Only what is new; the planner looks at once then."""
         now = self.services.clock.now()
-        wish_changed = former is None or (set(former.names), former.key_types) != (set(line.names), line.key_types)
-        held = (
-            {(csr.spki_sha256, csr.names) for csr in self.records.lines.csrs(self.caller, line.id)} if former else set()
-        )
-        fresh = [csr for csr in self.wish.csrs.values() if (csr.spki_sha256, csr.names) not in held]
-        if wish_changed:
+        if changed:
             self.records.lines.save(self.caller, replace(line, next_look=now))
             self._note(
                 "line.wished", line, f"{self.caller.name} asks for {', '.join(line.names)}", {"names": line.names}
@@ -158,7 +185,7 @@ class _Recording:
             self.records.lines.put_csr(self.caller, line.id, csr)
             data = {"key_type": csr.key_type, "spki_sha256": csr.spki_sha256}
             self._note("line.csr", line, f"{self.caller.name} sent a request for its {csr.key_type} key", data)
-        if fresh and not wish_changed:
+        if fresh and not changed:
             self.records.lines.set_next_look(self.caller, line.id, now)
 
     def _refuse(self, line: Line, missing: "tuple[str, ...]") -> NotGranted:
@@ -184,6 +211,10 @@ class _Recording:
     def _note(self, kind: str, line: Line, text: str, data: Mapping[str, object]) -> None:
         now = self.services.clock.now()
         self.records.events.add(self.caller, kind, f"line:{line.name}", text, now=now, data=data)
+
+
+def _differs(former: Line | None, line: Line) -> bool:
+    return former is None or (set(former.names), former.key_types) != (set(line.names), line.key_types)
 
 
 def _wish_of(thing: LineCsr | Certificate) -> "tuple[KeyType, str, frozenset[str]]":

@@ -175,6 +175,10 @@ class LineRecords(Protocol):
 
 
 class VersionRecords(Protocol):
+    def ordered_since(self, caller: Caller, follower_id: str, since: datetime) -> list[datetime]:
+        """When versions of the follower's lines were ordered, the oldest first."""
+        ...
+
     def all(self, caller: Caller, line_id: str) -> list[Version]:
         """Newest first, with their certificates."""
         ...

@@ -25,6 +25,12 @@ _OF_LINE = _FIND.where(versions.c.line_id == param("line")).order_by(versions.c.
 _BY_NUMBER = _FIND.where(versions.c.line_id == param("line"), versions.c.number == number("wanted"))
 _LIVE = _FIND.where(versions.c.line_id.in_(several("line_ids")), versions.c.state == VersionState.LIVE)
 _OWN_LIVE = _LIVE.where(lines.c.follower_id == param("own"))
+_ORDERED_SINCE = (
+    select(versions.c.created)
+    .join(lines)
+    .where(lines.c.follower_id == param("follower"), versions.c.created > param("since", versions.c.created))
+    .order_by(versions.c.created)
+)
 _ADD_VERSION = insert(versions)
 _ADD_CERTIFICATE = insert(certificates)
 _CERTIFICATES = (
@@ -81,6 +87,11 @@ class Versions:
         statement, scope = (_LIVE, {}) if sees_all(caller) else (_OWN_LIVE, own(caller))
         rows = self._session.rows(statement, {"line_ids": list(line_ids), **scope})
         return {version.line_id: version for version in with_certificates(self._session, rows)}
+
+    def ordered_since(self, caller: Caller, follower_id: str, since: datetime) -> list[datetime]:
+        if not may_touch(caller, follower_id):
+            return []
+        return [row.created for row in self._session.rows(_ORDERED_SINCE, {"follower": follower_id, "since": since})]
 
     def open(self, caller: Caller, version: Version, orders: Sequence[Order]) -> None:
         """Of orders with the same (issuer, names, profile), the first starts and the others wait for it."""
