@@ -30,12 +30,14 @@ class Bed:
     parts: ExitStack
     template: Path | None = None  # what `init` made, once for many tests
 
-    def master(self, *, database: str | None = None, fresh: bool = False, **listening: Any) -> MasterProcess:
+    def master(
+        self, *, database: str | None = None, fresh: bool = False, with_follower: bool = False, **listening: Any
+    ) -> MasterProcess:
         """A master, not started; `fresh`: by an `init` of its own."""
         chosen: dict[str, Any] = {"port": free_port(), "responder_port": self.dns_port, **listening}
         made = MasterProcess(self.folder / "master", Listening(**chosen), database=database)
-        if self.template is None or database or fresh:
-            made.init()
+        if self.template is None or database or fresh or with_follower:
+            made.init(*(["--with-follower"] if with_follower else []))
         else:
             made.adopt(self.template)
         self.parts.callback(made.stop)
