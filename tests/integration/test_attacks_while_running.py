@@ -8,6 +8,7 @@ import pytest
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.model import VersionState
+from certline_shared.manifest import check_versions
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.api_hosts import FollowerClient, opened
 
@@ -97,3 +98,16 @@ def test_what_is_deleted_while_its_order_runs_is_not_issued(bed: Bed, host: Foll
     assert answer.status_code == 200, answer.text
     nothing_came_of_it(bed)
     assert host.name == "web-9"
+
+
+def test_a_line_that_is_made_again_goes_on_counting_so_that_its_host_does_not_take_it_for_an_old_one(
+    bed: Bed, host: FollowerClient
+) -> None:
+    bed.engine.run(A_WHILE)
+    before = opened(host)
+    bed.ask("DELETE", "/v1/lines/blog@web-9")
+    host.wish("blog", NAME)
+    bed.engine.run(A_WHILE)
+    after = opened(host)
+    check_versions(after, {line.name: line.version or 0 for line in before.lines})
+    assert after.lines[0].version == 2

@@ -109,7 +109,8 @@ class Lines:
     def _prepare(self, snapshot: LineSnapshot, action: OpenVersion, now: datetime) -> tuple[Version, list[Order]]:
         issuer = _the_issuer(snapshot)
         uuid = self._context.chance.uuid
-        version = Version(uuid(), snapshot.line.id, action.number, VersionState.ORDERED, now, action.reason)
+        number = max(action.number, self._counted(snapshot.line.name) + 1) if action.number == 1 else action.number
+        version = Version(uuid(), snapshot.line.id, number, VersionState.ORDERED, now, action.reason)
         former = {certificate.key_type: certificate for certificate in action.replaces}
         certificates, orders = [], []
         for csr in action.csrs:
@@ -129,6 +130,12 @@ class Lines:
             )
             orders.append(order)
         return replace(version, certificates=tuple(certificates)), orders
+
+    def _counted(self, name: str) -> int:
+        """How far a former line of that name came: its host refuses a lower version (protocol, section 6, rule 7)."""
+        with self._context.store.read() as records:
+            events = records.events.all(SYSTEM, subject=f"line:{name}", limit=1000)
+        return max((int(event.data["version"]) for event in events if event.kind == "version.ordered"), default=0)
 
     def _learn_profiles(self, snapshot: LineSnapshot, decided: Plan, now: datetime) -> datetime | None:
         """When to look at the line again: at once where the directory has news, else as planned."""
