@@ -16,12 +16,19 @@ Meddle = Callable[[str, dict[str, str], Callable[[], Reply]], Reply]
 class Between(FakeMaster):
     """A master behind somebody who sees each request's nonce and headers, and decides what becomes of them."""
 
-    meddle: Meddle | None = None
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.meddle: Meddle | None = None
+        self.lost: list[str] = []  # parts of requests whose answers do not arrive
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
         def forward() -> Reply:
             return super(Between, self).answer(method, target, headers, body)
 
+        if self.lost and self.lost[0] in f"{method} {target}":
+            self.lost.pop(0)
+            forward()
+            return Reply(502)
         if self.meddle is None or "/manifest" not in target:
             return forward()
         return self.meddle(signing.read_request_claims(headers).nonce, headers, forward)
@@ -70,3 +77,17 @@ def test_an_old_answer_cannot_be_served_again_by_handing_out_its_nonce(bed: Bed,
     assert isinstance(bed.turn(host).away, Untrusted)
     master.meddle = None
     assert bed.turn(host).news
+
+
+@pytest.mark.parametrize("what", ["PUT /v1/follower/lines", "GET /v1/follower/lines", "POST /v1/follower/reports"])
+def test_what_is_said_again_after_a_lost_answer_changes_nothing_more(bed: Bed, master: Between, what: str) -> None:
+    host = bed.host()
+    master.lost = [what, what]
+    for _ in range(5):
+        bed.turn(host)
+    assert master.lost == []
+    assert list(master.lines["shop"].versions) == [1]
+    assert bed.reloads() == 1
+    report = master.last_report("shop")
+    assert report
+    assert (report.version, report.state) == (1, "reloaded")
