@@ -4,14 +4,13 @@ import re
 
 import pytest
 
-from tests.end_to_end.assertions import assert_installed, assert_pair, names_of, same_serial, serial_of
+from tests.end_to_end.assertions import assert_installed, assert_pair, names_of
 from tests.end_to_end.conftest import BedMaker
-from tests.end_to_end.harness import Bed, Requests, fleet, watched
-from tests.end_to_end.host import AWAY, CHANGED, NOTHING, REFUSED, HostLine
+from tests.end_to_end.harness import Bed, fleet
+from tests.end_to_end.host import CHANGED, NOTHING, REFUSED, HostLine
 from tests.end_to_end.waiting import eventually, seconds
 from tests.testbed.bind import Bind
 from tests.testbed.challtestsrv import ChallTestSrv
-from tests.testbed.fault_proxy import Fault, answer
 from tests.testbed.postgres import PostgresServer
 
 WWW = "www.example.test"
@@ -175,25 +174,6 @@ def test_a_grant_that_is_added_later_lets_the_line_through(here: Bed) -> None:
     assert_installed(host.tls, serial)
 
 
-def test_a_new_version_is_on_the_host_within_two_seconds_of_its_issuance(here: Bed) -> None:
-    master = here.serving({"web": [WWW]})
-    host = here.enrolled(master, "web")
-    host.configure(LINE)
-    host.start()
-    first = master.issued("www@web")
-    eventually(lambda: host.output("fullchain.pem"), 10, "the first certificate on the host")
-
-    master.renew("www@web")
-    second = master.issued("www@web", after=first)
-    began = seconds()
-    eventually(
-        lambda: same_serial(serial_of(host.output("fullchain.pem") or b""), second), 2, "the new one on the host"
-    )
-
-    print(f"on the host {seconds() - began:.3f} s after its issuance")  # noqa: T201 a figure to look at
-    assert_installed(host.tls, second)
-
-
 def test_one_certificate_takes_a_moment_from_request_to_installed_file(here: Bed) -> None:
     master = here.serving({"web": [WWW]})
     host = here.enrolled(master, "web")
@@ -227,40 +207,3 @@ def test_the_pair_is_placed_as_copies_where_the_host_wants_copies(here: Bed) -> 
     assert not (host.tls / "key.pem").is_symlink()
     assert (host.tls / "key.pem").stat().st_mode & 0o777 == 0o600
     assert_pair(host.output("fullchain.pem") or b"", host.output("key.pem") or b"")
-
-
-def test_an_order_that_is_under_way_when_the_master_stops_is_finished_after_its_restart(here: Bed) -> None:
-    with watched(here.ca) as proxy:
-        busy = proxy.add(Fault(path="finalize-order", reply=answer(503, Retry_After="1")))
-        master = here.master()
-        master.start()
-        master.set_fleet(fleet(proxy, {"web": [WWW]}))
-        host = here.enrolled(master, "web")
-        host.configure(LINE)
-        host.start()
-        eventually(lambda: busy.struck, 10, "the CA is busy")
-        master.stop()
-        assert "stopped" in [record["event"] for record in master.log_records()]
-        proxy.heal()
-
-        master.start()
-
-        serial = master.issued("www@web")
-        assert Requests(proxy).orders == 1
-        host.stop()
-        host.sync().well(CHANGED, NOTHING)
-        assert_installed(host.tls, serial)
-
-
-def test_a_host_without_its_master_says_so_and_keeps_what_it_has(here: Bed) -> None:
-    master = here.serving({"web": [WWW]})
-    host = here.enrolled(master, "web")
-    host.configure(LINE)
-    host.sync().well(CHANGED)
-    serial = master.live_serial("www@web") or ""
-    master.stop()
-
-    said = host.sync().refused(AWAY)
-
-    assert master.origin.removeprefix("https://") in said
-    assert_installed(host.tls, serial)
