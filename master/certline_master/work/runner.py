@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import DomainError
@@ -145,7 +146,7 @@ class Runner:
             self._lines_in_hand.update(fresh)
         for start in range(0, len(fresh), LINES_PER_TASK):
             batch = fresh[start : start + LINES_PER_TASK]
-            self._tasks.put(lambda batch=batch: self._turn_lines(batch))  # type: ignore[misc]
+            self._tasks.put(partial(self._turn_lines, batch))
         return len(fresh)
 
     def _claim(self, now: datetime) -> int:
