@@ -84,6 +84,7 @@ class FakeCa:
     has_renewal_info: bool = True
     blocked: set[str] = field(default_factory=set)
     reuse_authorizations: bool = False
+    reuse_orders: bool = False  # the same pending order for a second identical request, as Boulder does
     validation_looks: int = 0
     issuing_looks: int = 0
     retry_after: timedelta | None = None
@@ -144,6 +145,14 @@ class FakeCa:
 
     def open(self, account: str, names: Sequence[str], profile: str, replaces: str | None, token: str) -> Order:
         self._refuse(names, profile, replaces)
+        for known in self.orders.values() if self.reuse_orders else ():
+            if known.status in {"pending", "ready"} and (known.account, known.names, known.profile, known.replaces) == (
+                account,
+                tuple(names),
+                profile,
+                replaces,
+            ):
+                return known
         number = len(self.orders) + 1
         parts = [self._authorization(account, name, f"{token}{number}x{place}") for place, name in enumerate(names)]
         order = Order(

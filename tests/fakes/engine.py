@@ -19,7 +19,7 @@ from certline_master.domain.model import (
     Version,
     Zone,
 )
-from certline_master.domain.ports import Records
+from certline_master.domain.ports import Records, Store
 from certline_master.store.bell import LocalBell
 from certline_master.store.kek import Kek
 from certline_master.store.opening import SqlStore, open_store
@@ -53,7 +53,7 @@ def open_fresh_store(folder: Path, clock: FakeClock, chance: SeededChance) -> Sq
 class Engine:
     """A master without threads. `kill` forgets all that was only in memory, as SIGKILL does."""
 
-    store: SqlStore
+    store: Store
     clock: FakeClock
     chance: SeededChance
     ca: FakeCa
@@ -135,7 +135,7 @@ class Engine:
     def run(self, span: timedelta | None = None) -> None:
         """Turn and let time pass until nothing is due within the next hour; or for exactly this span."""
         horizon = self.clock.now() + (span or timedelta(hours=1))
-        for _ in range(1000):
+        for _ in range(5000):
             self.turn()
             due = self._next_due()
             if due is None or due > horizon:
@@ -147,6 +147,8 @@ class Engine:
         raise AssertionError("the engine does not come to rest")
 
     def _renew_leases(self) -> None:
+        if not self._held:
+            return
         held, now = [journey.order.id for journey in self._held], self.clock.now()
         self.store.write(
             lambda records: records.orders.renew(SYSTEM, self.worker, held, now=now, lease=timedelta(hours=1))

@@ -307,7 +307,7 @@ class LineSnapshot:
         Version, ...
     ]  # newest first: those that are ordered, staged, live, and the newest failed ones since the last success
     follower: Follower
-    busy_until_order: bool = False  # another line has a live order for the same (issuer, names, profile)
+    busy_until_order: datetime | None = None  # when another line's live order for the same names, there, is due
 
 
 @dataclass(frozen=True, slots=True)

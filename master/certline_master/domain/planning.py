@@ -23,7 +23,8 @@ STUCK = timedelta(days=1)
 """How long until a fault that somebody has to mend is tried again unasked."""
 
 CROWDED = timedelta(seconds=2)
-"""When to look again while another line's order for the same names is under way."""
+LONG_CROWDED = timedelta(minutes=10)
+"""When to look again while another line's order for the same names is under way: at its due time, within these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,8 @@ def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], rea
     except NoProfile as fault:
         return Plan((LookAtDirectory("its profiles may have changed"),), now + STUCK, f"{reason}; {fault}")
     if snapshot.busy_until_order:
-        return Plan((), now + CROWDED, f"{reason}; another line's order for the same names is under way")
+        look = min(max(snapshot.busy_until_order, now + CROWDED), now + LONG_CROWDED)
+        return Plan((), look, f"{reason}; another line's order for the same names is under way")
     number = max((version.number for version in snapshot.versions), default=0) + 1
     action = OpenVersion(number, profile, tuple(csrs), tuple(_replaceable(live, snapshot, now)), reason)
     return Plan((action,), None, reason)

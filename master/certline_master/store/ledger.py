@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.issuance import ANSWERS_NEEDED
-from certline_master.domain.model import Challenge, ChallengeType, OrderState
+from certline_master.domain.model import Challenge, ChallengeState, ChallengeType, OrderState
 from certline_master.store.session import Session, Shape, Upsert, number, param, several
 from certline_master.store.tables import STANDING, challenges, orders
 
@@ -24,12 +24,26 @@ _SET = (
 _AT_RECORD = select(challenges.c.value).where(challenges.c.record == param("at"), STANDING)
 _VALUES = _AT_RECORD.where(challenges.c.type == ChallengeType.DNS_01).distinct().order_by(challenges.c.value)
 _ANSWER = _AT_RECORD.where(challenges.c.type == ChallengeType.HTTP_01).limit(1)
+# A CA may hand the same pending order out again after one failed: then the same value stands for the next one too.
+_OTHER, _ITS_ORDER = challenges.alias("other"), orders.alias("its_order")
+_WANTED_BY_ANOTHER = (
+    select(_OTHER.c.id)
+    .join(_ITS_ORDER, _ITS_ORDER.c.id == _OTHER.c.order_id)
+    .where(
+        _OTHER.c.record == challenges.c.record,
+        _OTHER.c.value == challenges.c.value,
+        _OTHER.c.state != ChallengeState.REMOVED,
+        _ITS_ORDER.c.state.in_(sorted(ANSWERS_NEEDED)),
+    )
+    .correlate(challenges)
+    .exists()
+)
+_IS_LEFT_OVER = and_(STANDING, orders.c.state.in_(_NOT_NEEDED), ~_WANTED_BY_ANOTHER)
 _TO_REMOVE = (
     select(*CHALLENGE.columns)
     .join(orders, orders.c.id == challenges.c.order_id)
     .where(
-        STANDING,
-        orders.c.state.in_(_NOT_NEEDED),
+        _IS_LEFT_OVER,
         or_(challenges.c.due.is_(None), challenges.c.due <= param("now", challenges.c.due)),
     )
     .order_by(challenges.c.due, challenges.c.id)
@@ -47,7 +61,7 @@ _OF_ORDERS = (
 NEXT_REMOVAL = (
     select(func.min(func.coalesce(challenges.c.due, orders.c.created, type_=challenges.c.due.type)))
     .join(orders, orders.c.id == challenges.c.order_id)
-    .where(STANDING, orders.c.state.in_(_NOT_NEEDED))
+    .where(_IS_LEFT_OVER)
 )
 
 

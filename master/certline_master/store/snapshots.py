@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
@@ -52,7 +53,7 @@ _VERSIONS = (
     .order_by(_RANKED.c.number.desc())
 )
 _UNDER_WAY = (
-    select(orders.c.issuer_id, orders.c.names_sha256, orders.c.profile, versions.c.line_id)
+    select(orders.c.issuer_id, orders.c.names_sha256, orders.c.profile, orders.c.due, versions.c.line_id)
     .join(certificates, certificates.c.id == orders.c.certificate_id)
     .join(versions, versions.c.id == certificates.c.version_id)
     .where(LIVE_ORDER, orders.c.names_sha256.in_(several("hashes")))
@@ -75,7 +76,7 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     def one(line: Line) -> LineSnapshot:
         follower: Follower = FOLLOWER.read(found[line.id][split:], grants=tuple(granted[line.follower_id]))
         issuer = _issuer_of(line, issuers)
-        busy = _is_busy(line, issuer, under_way)
+        busy = _busy_until(line, issuer, under_way)
         return LineSnapshot(line, issuer, tuple(csrs[line.id]), tuple(history[line.id]), follower, busy)
 
     return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
@@ -101,15 +102,17 @@ def _versions(session: Session, wanted: dict[str, Any]) -> dict[str, list[Versio
     return found
 
 
-def _is_busy(line: Line, issuer: Issuer | None, under_way: Sequence[Any]) -> bool:
+def _busy_until(line: Line, issuer: Issuer | None, under_way: Sequence[Any]) -> datetime | None:
     """Where no profile is wished, which one it will be is the planner's to say: then any profile counts."""
     if issuer is None:
-        return False
+        return None
     sha256, profile = names_sha256(line.names), line.profile or issuer.profile
-    return any(
-        row.issuer_id == issuer.id
+    dues = (
+        row.due
+        for row in under_way
+        if row.issuer_id == issuer.id
         and row.names_sha256 == sha256
         and row.line_id != line.id
         and profile in (None, row.profile)
-        for row in under_way
     )
+    return min(dues, default=None)

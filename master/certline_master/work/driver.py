@@ -17,7 +17,15 @@ from certline_master.domain.errors import (
     Unavailable,
 )
 from certline_master.domain.issuance import OrderEvent, advance
-from certline_master.domain.model import Certificate, Challenge, Failure, FailureClass, Order, OrderState
+from certline_master.domain.model import (
+    Certificate,
+    Challenge,
+    ChallengeState,
+    Failure,
+    FailureClass,
+    Order,
+    OrderState,
+)
 from certline_master.domain.ports import Records
 from certline_master.work.accounts import Accounts
 from certline_master.work.answers import Answers
@@ -54,12 +62,19 @@ class Driver:
                     continue
                 return isinstance(outcome, Waits) and not journey.is_freed
             except LeaseLost:
-                log.warning("another worker took the order over", extra={"line": journey.work.line})
+                log.warning("another worker took the order over, or it was ended", extra={"line": journey.work.line})
+                self._leave(journey)
                 return False
             except Unavailable as fault:
                 log.error("the store cannot be written", extra={"line": journey.work.line, "error": str(fault)})
                 return False
         return True
+
+    def _leave(self, journey: Journey) -> None:
+        """What was put in place too late may have been swept before: it is swept again once nobody needs it."""
+        if journey.order.state is OrderState.PUBLISHING:
+            rows = [replace(row, state=ChallengeState.PRESENT, due=None) for row in journey.challenges.values()]
+            self._context.store.write(lambda records: records.orders.save_challenges(SYSTEM, rows))
 
     def _take(self, journey: Journey) -> Outcome:
         try:

@@ -127,7 +127,7 @@ def test_an_issuer_whose_profiles_are_unknown_is_asked_first() -> None:
 
 
 def test_another_lines_order_for_the_same_names_is_waited_for() -> None:
-    decided = plan(replace(WISH, busy_until_order=True), NOW)
+    decided = plan(replace(WISH, busy_until_order=NOW), NOW)
     assert decided.actions == ()
     assert decided.next_look is not None
 
