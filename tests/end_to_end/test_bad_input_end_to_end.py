@@ -193,6 +193,9 @@ def test_an_international_name_is_taken_in_its_normal_form_and_shown_both_ways(
     place: Bed, master: MasterProcess
 ) -> None:
     host = place.enrolled(master, "idn")
+    host.configure(HostLine("other", (f"other.{IDN}",)))
+    assert f"other.{A_LABEL} (other.{IDN})" in host.sync().refused(REFUSED)
+    assert f"other.{A_LABEL} (other.{IDN})" in master.events("wish.refused", "line:other@idn")[0]["text"]
     host.configure(HostLine("www", (IDN,)))
 
     host.sync().well(CHANGED)

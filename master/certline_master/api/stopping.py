@@ -7,6 +7,7 @@ from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.model import Failure, FailureClass, Follower, Line, Owner
 from certline_master.domain.placement import granted_names
 from certline_master.domain.ports import Records
+from certline_shared.names import display
 
 
 def of_the_revoked(services: Services, records: Records, caller: Caller, follower: Follower) -> None:
@@ -21,9 +22,8 @@ def of_withdrawn_grants(services: Services, records: Records, caller: Caller, fo
     for line in _lines(records) if withdrawn else ():
         missing = [name for name in line.names if name in withdrawn]
         if missing and line.follower_id == now.id and line.owner is Owner.FOLLOWER:
-            _stop(
-                services, records, caller, [line], f"follower {now.name} has no grant for {', '.join(missing)} any more"
-            )
+            why = f"follower {now.name} has no grant for {', '.join(map(display, missing))} any more"
+            _stop(services, records, caller, [line], why)
 
 
 def _lines(records: Records) -> Sequence[Line]:

@@ -15,7 +15,7 @@ from certline_master.domain.placement import granted_names, live_version, own_li
 from certline_master.domain.ports import Records
 from certline_shared.keys import BadRequest, KeyType, read_csr
 from certline_shared.messages import LineAnswer, LineWish, decode
-from certline_shared.names import BadName, normalise, normalise_all
+from certline_shared.names import BadName, display, normalise, normalise_all
 
 MOST_OWN_LINES = 100
 MOST_ORDERS_A_DAY = 200  # of one follower: a CA's limits are for all of them together
@@ -192,7 +192,7 @@ class _Recording:
         """On record once per set of names: a host asks again at every turn."""
         last = self.records.events.all(SYSTEM, subject=f"line:{line.name}", limit=1)
         if not (last and last[0].kind == "wish.refused" and last[0].data.get("names") == list(missing)):
-            text = f"{self.caller.name} asks for names without a grant: {', '.join(missing)}"
+            text = f"{self.caller.name} asks for names without a grant: {', '.join(map(display, missing))}"
             self._note("wish.refused", line, text, {"names": list(missing)})
         return NotGranted(self.caller.name, missing)
 
