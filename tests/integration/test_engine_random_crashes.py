@@ -31,12 +31,12 @@ from tests.fakes.chance import SeededChance
 from tests.fakes.clock import FakeClock
 from tests.integration.engine_model import Model
 
-_EXAMPLES = os.environ.get("CERTLINE_CRASH_EXAMPLES")
+LOOKS_LONGER = os.environ.get("CERTLINE_CRASH_EXAMPLES")
 SETTINGS = settings(
-    max_examples=int(_EXAMPLES or 40),
+    max_examples=int(LOOKS_LONGER or 40),
     stateful_step_count=30,
     deadline=None,
-    derandomize=_EXAMPLES is None,
+    derandomize=LOOKS_LONGER is None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
