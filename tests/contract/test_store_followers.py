@@ -11,7 +11,7 @@ from certline_master.domain.errors import Conflict, NotFound
 from certline_master.domain.model import Deployment, DeploymentState, Follower, FollowerState, Grant, GrantKind
 from certline_master.domain.ports import EnrolmentToken
 from certline_master.store.opening import SqlStore
-from tests.contract.store_bed import HOUR, OPERATOR, StoreBed
+from tests.contract.store_bed import HOUR, OPERATOR, StoreBed, as_follower
 
 GRANTS = (Grant(GrantKind.PULL, "shop"), Grant(GrantKind.REQUEST, "*.example.test"))
 
@@ -226,6 +226,27 @@ def test_a_report_replaces_the_former_one_of_that_version(bed: StoreBed) -> None
     assert bed.read(lambda records: records.followers.deployments(SYSTEM, follower_id=follower.id)) == [second, later]
     both = {"line_id": line.id, "follower_id": "other"}
     assert bed.read(lambda records: records.followers.deployments(SYSTEM, **both)) == []
+
+
+def test_of_each_line_the_newest_version_reported_is_found(bed: StoreBed) -> None:
+    follower, stranger = bed.follower(), bed.follower("web-2")
+    shop, blog, quiet = (bed.line(follower, name) for name in ("shop", "blog", "quiet"))
+    old, new, other = (
+        Deployment(follower.id, line.id, number, DeploymentState.PULLED, None, bed.now)
+        for line, number in ((shop, 9), (shop, 10), (blog, 1))
+    )
+    for report in (old, new, other):
+        bed.write(lambda records, report=report: records.followers.report(SYSTEM, report))  # type: ignore[misc]
+    for caller, found in (
+        (SYSTEM, {shop.id: new, blog.id: other}),
+        (as_follower(follower), {shop.id: new, blog.id: other}),
+        (as_follower(stranger), {}),
+    ):
+        seen = bed.read(
+            lambda records, who=caller: records.followers.newest_deployments(who, [shop.id, blog.id, quiet.id])  # type: ignore[misc]
+        )
+        assert seen == found
+    assert bed.read(lambda records: records.followers.newest_deployments(SYSTEM, [shop.id])) == {shop.id: new}
 
 
 def test_a_report_on_a_line_that_is_not_the_followers_is_refused(bed: StoreBed) -> None:

@@ -23,7 +23,7 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_shared.keys import KeyType
-from tests.contract.store_bed import HOUR, OPERATOR, StoreBed
+from tests.contract.store_bed import HOUR, OPERATOR, StoreBed, as_follower
 
 
 def test_a_line_comes_back_as_it_was_saved(bed: StoreBed) -> None:
@@ -161,6 +161,29 @@ def test_one_line_has_one_live_version(bed: StoreBed) -> None:
     assert bed.read(lambda records: records.versions.live(SYSTEM, [line.id, "other"])) == {line.id: newest}
 
 
+def test_a_live_version_is_live_since_its_last_certificate_was_issued(bed: StoreBed) -> None:
+    follower, issuer = bed.follower(), bed.issuer()
+    line = bed.line(follower, key_types=(KeyType.ECDSA_P256, KeyType.RSA_2048))
+    bed.opened(line, issuer, key_types=(KeyType.ECDSA_P256, KeyType.RSA_2048))
+    waiting = bed.line(follower, "waiting")
+    bed.opened(waiting, issuer)
+    assert bed.read(lambda records: records.versions.live_since(SYSTEM, [line.id, waiting.id])) == {}
+    for minutes in (1, 2):
+        for work in bed.claim():
+            if work.line_id == line.id:
+                since = bed.now + timedelta(minutes=minutes)
+                bed.issue(replace(work, order=replace(work.order, since=since)))
+    for caller, found in (
+        (SYSTEM, {line.id: bed.now + timedelta(minutes=2)}),
+        (as_follower(follower), {line.id: bed.now + timedelta(minutes=2)}),
+        (as_follower(bed.follower("web-2")), {}),
+    ):
+        seen = bed.read(
+            lambda records, who=caller: records.versions.live_since(who, [line.id, waiting.id])  # type: ignore[misc]
+        )
+        assert seen == found
+
+
 def test_a_failed_version_keeps_its_reason(bed: StoreBed) -> None:
     line = bed.line(bed.follower())
     version, _ = bed.opened(line, bed.issuer())
@@ -274,7 +297,11 @@ def test_an_order_at_another_issuer_or_of_another_profile_keeps_nobody_waiting(b
     there = bed.line(follower, "there", names=names, issuer_id=elsewhere.id)
     short = bed.line(follower, "short", names=names, issuer_id=issuer.id, profile="short")
     classic = bed.line(follower, "classic", names=names, issuer_id=issuer.id, profile="classic")
-    assert [_snapshot(bed, line).busy_until_order is not None for line in (there, short, classic)] == [False, False, True]
+    assert [_snapshot(bed, line).busy_until_order is not None for line in (there, short, classic)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_many_snapshots_come_in_the_order_asked_for(bed: StoreBed) -> None:

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends, Query
 from certline_master.api.bodies import IssueBody, body_of
 from certline_master.api.context import OBJECT_NAME, By, Here, ObjectName
 from certline_master.api.examples import LINE, shown
+from certline_master.api.line_views import LineDetail, LineView, line_views
 from certline_master.api.services import Services
-from certline_master.api.views import DeploymentView, LineDetail, LineView, OrderView, VersionView
+from certline_master.api.views import DeploymentView, OrderView, VersionView
 from certline_master.domain.access import Caller
 from certline_master.domain.model import Event
+from certline_master.domain.planning import plan
 from certline_master.domain.ports import Records
 
 router = APIRouter(prefix="/v1/lines", tags=["lines"])
@@ -23,7 +25,8 @@ _LINE = {
     "name": "shop", "owner": "file", "follower": "web-1", "names": LINE["names"], "shown": LINE["names"],
     "issuer": "staging", "profile": None, "key_types": ["ecdsa-p256"], "version": 3,
     "not_after": "2027-02-18T12:00:00Z", "renews": "2026-12-03T03:12:00Z",
-    "standing": f"version 3 is live; {_RENEWS}", "failing": False, "csr_wanted": [],
+    "standing": f"version 3 is live; {_RENEWS}", "failing": False, "why_failing": None,
+    "not_deployed": None, "csr_wanted": [],
 }  # fmt: skip
 _CERTIFICATE = {
     "key_type": "ecdsa-p256", "names": LINE["names"], "serial": "3f2a", "spki_sha256": "0a1b…64 hex digits",
@@ -60,8 +63,8 @@ def lines(
     now = services.clock.now()
     with services.store.read() as records:
         found = records.lines.all(caller, after=after, limit=limit)
-        snapshots = records.lines.snapshots(caller, [line.id for line in found])
-    return sorted((LineView.of(snapshot, now) for snapshot in snapshots), key=lambda line: line.name)
+        views = line_views(records, caller, [line.id for line in found], now)
+    return sorted(views, key=lambda line: line.name)
 
 
 @router.get("/{name}", summary="One line with its versions, orders and deployments", **shown(_DETAIL))
@@ -72,11 +75,11 @@ def line(name: ObjectName, services: Here, caller: By) -> LineDetail:
 
 def _detail(services: Services, records: Records, caller: Caller, name: str) -> LineDetail:
     found = records.lines.get(caller, name)
-    snapshot = records.lines.snapshot(caller, found.id)
-    followers = {snapshot.follower.id: snapshot.follower.name}
+    (view,) = line_views(records, caller, [found.id], services.clock.now())
+    followers = {found.follower_id: view.follower}
     deployments = records.followers.deployments(caller, line_id=found.id)
     return LineDetail(
-        line=LineView.of(snapshot, services.clock.now()),
+        line=view,
         versions=tuple(VersionView.of(version) for version in records.versions.all(caller, found.id)),
         orders=tuple(OrderView.of(order) for order in records.orders.of_line(caller, found.id)),
         deployments=tuple(DeploymentView.of(deployment, followers) for deployment in deployments),
@@ -126,4 +129,4 @@ def _issue(services: Services, records: Records, caller: Caller, name: str, *, f
     records.lines.save(caller, replace(found, forced=found.forced or force, next_look=now))
     text = f"{caller.actor} asked for a certificate{' whatever the age' if force else ''}"
     records.events.add(caller, "line.issue", f"line:{name}", text, now=now, data={"force": force})
-    return LineView.of(records.lines.snapshot(caller, found.id), now).standing
+    return plan(records.lines.snapshot(caller, found.id), now).standing

@@ -60,11 +60,12 @@ class _Recording:
             self.records.followers.touch(self.caller, follower.id, now=self.now, agent=report.agent)
         self._compare_serials(report.manifest_serial, follower.manifest_serial)
         held = self.records.followers.deployments(self.caller, follower_id=follower.id)
-        former = {(one.line_id, one.version): (one.state, one.error) for one in held}
+        known = {(one.line_id, one.version): one for one in held}
         for said in report.deployments:
             line = self._line_with(said)
-            if line and former.get((line.id, said.version)) != (DeploymentState(said.state), said.error):
-                self._write(said, line, follower.id)
+            former = known.get((line.id, said.version)) if line else None
+            if line and (former is None or (former.state, former.error) != (DeploymentState(said.state), said.error)):
+                self._write(said, line, follower.id, former)
 
     def _compare_serials(self, seen: int, here: int) -> None:
         """A follower that has seen more than we know of: our database went back."""
@@ -82,9 +83,12 @@ class _Recording:
             return None
         return line
 
-    def _write(self, said: DeploymentReport, line: Line, follower_id: str) -> None:
+    def _write(self, said: DeploymentReport, line: Line, follower_id: str, former: Deployment | None) -> None:
+        """An error in other words (each try may have some) is the same trouble: since when stays."""
         state = DeploymentState(said.state)
-        deployment = Deployment(follower_id, line.id, said.version, state, said.error, self.now)
+        same = former is not None and former.state is state and bool(former.error) and bool(said.error)
+        updated = former.updated if same and former else self.now
+        deployment = Deployment(follower_id, line.id, said.version, state, said.error, updated)
         self.records.followers.report(self.caller, deployment)
         kind = "deployment.failed" if said.error else f"deployment.{state}"
         text = f"version {said.version}: {said.error or f'{state} on {self.caller.name}'}"

@@ -12,9 +12,10 @@ from certline_master.api import openapi
 from certline_master.api.context import By, Here
 from certline_master.api.examples import shown
 from certline_master.api.line_routes import EVENT
+from certline_master.api.line_views import line_views
 from certline_master.api.problems import Refused
-from certline_master.api.views import LineView
 from certline_master.domain.model import Event
+from certline_master.domain.troubles import NotDeployed
 
 router = APIRouter()
 
@@ -31,6 +32,7 @@ class WhoAmI:
 class FailingLine:
     name: str
     standing: str
+    reason: str  # of the last try, or of the order under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,37 @@ class Status:
     counts: dict[str, int]
     soonest_expiry: datetime | None
     failing: tuple[FailingLine, ...]
+    not_deployed: tuple[NotDeployed, ...]  # live, but not in use on its host
     followers: tuple[SeenFollower, ...]
 
 
 _HEALTH: dict[str, Any] = {"tags": ["health"]}
 _PLAIN = _HEALTH | {"response_class": PlainTextResponse} | shown("ok", media_type="text/plain")
 _PAGE = _HEALTH | {"response_class": HTMLResponse} | shown("<!doctype html>…", media_type="text/html")
+_RELOAD = "service nginx: its reload failed: exit code 1"
 _STATUS = {
     "version": "0.1.0",
     "time": "2026-11-20T12:00:00Z",
     "ready": None,
-    "counts": {"lines": 2, "lines_live": 1, "orders_live": 1, "followers": 1, "followers_active": 1},
+    "counts": {"lines": 2, "lines_live": 1, "failing": 1, "not_deployed": 1, "orders_live": 1, "followers": 1},
     "soonest_expiry": "2027-02-18T12:00:00Z",
-    "failing": [{"name": "shop", "standing": "the first certificate; tried again at 2026-11-20 12:10 UTC: …"}],
+    "failing": [
+        {
+            "name": "blog",
+            "standing": "the first certificate; tried again at 2026-11-20 12:10 UTC: no zone for blog.example.org",
+            "reason": "no zone for blog.example.org",
+        }
+    ],
+    "not_deployed": [
+        {
+            "line": "shop",
+            "follower": "web-1",
+            "version": 3,
+            "since": "2026-11-20T11:00:00Z",
+            "error": _RELOAD,
+            "text": f"version 3 is held back on web-1 since 2026-11-20 11:00 UTC: {_RELOAD}",
+        }
+    ],
     "followers": [{"name": "web-1", "state": "active", "last_seen": "2026-11-20T12:00:03Z"}],
 }
 
@@ -94,13 +114,19 @@ def status(services: Here, caller: By) -> Status:
     now = services.clock.now()
     with services.store.read() as records:
         found = records.lines.all(caller, limit=1_000_000)
-        lines = [LineView.of(one, now) for one in records.lines.snapshots(caller, [line.id for line in found])]
+        lines = line_views(records, caller, [line.id for line in found], now)
         followers = records.followers.all(caller)
         orders = records.orders.live(caller)
     states = Counter(follower.state for follower in followers)
+    failing = tuple(
+        FailingLine(one.name, one.standing, one.why_failing) for one in lines if one.why_failing is not None
+    )
+    missing = tuple(line.not_deployed for line in lines if line.not_deployed)
     counts = {
         "lines": len(lines),
         "lines_live": sum(line.version is not None for line in lines),
+        "failing": len(failing),
+        "not_deployed": len(missing),
         "orders_live": len(orders),
         "followers": len(followers),
         **{f"followers_{state}": count for state, count in sorted(states.items())},
@@ -111,7 +137,8 @@ def status(services: Here, caller: By) -> Status:
         ready=services.ready(),
         counts=counts,
         soonest_expiry=min((line.not_after for line in lines if line.not_after), default=None),
-        failing=tuple(FailingLine(line.name, line.standing) for line in lines if line.failing),
+        failing=failing,
+        not_deployed=missing,
         followers=tuple(SeenFollower(one.name, one.state, one.last_seen) for one in followers),
     )
 

@@ -1,6 +1,6 @@
 """What is shown of each object: never a secret, never what only the master's own workers need."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,13 +13,10 @@ from certline_master.domain.model import (
     GrantKind,
     HttpName,
     Issuer,
-    LineSnapshot,
     Order,
     Version,
     Zone,
 )
-from certline_master.domain.placement import live_version, wanted_requests
-from certline_master.domain.planning import plan
 from certline_shared.names import display
 
 
@@ -91,53 +88,6 @@ class FollowerView:
             follower.name, follower.id, follower.owner, follower.state, grants, follower.agent, follower.created,
             follower.enrolled, follower.last_seen, follower.manifest_serial,
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class LineView:
-    """`standing`: what it does or waits for, in words ("renews 2026-12-03 03:12 UTC: inside the CA's window")."""
-
-    name: str
-    owner: str
-    follower: str
-    names: tuple[str, ...]
-    shown: tuple[str, ...]  # the names for people, IDNs in both spellings
-    issuer: str | None
-    profile: str | None
-    key_types: tuple[str, ...]
-    version: int | None
-    not_after: datetime | None
-    renews: datetime | None
-    standing: str
-    failing: bool
-    csr_wanted: tuple[str, ...]
-
-    @classmethod
-    def of(cls, snapshot: LineSnapshot, now: datetime) -> "LineView":
-        line, live = snapshot.line, live_version(snapshot)
-        certificates = live.certificates if live else ()
-        return cls(
-            name=line.name,
-            owner=line.owner,
-            follower=snapshot.follower.name,
-            names=line.names,
-            shown=tuple(display(name) for name in line.names),
-            issuer=snapshot.issuer.name if snapshot.issuer else None,
-            profile=line.profile,
-            key_types=tuple(line.key_types),
-            version=live.number if live else None,
-            not_after=min((one.not_after for one in certificates if one.not_after), default=None),
-            renews=min((one.renewal.at for one in certificates if one.renewal), default=None),
-            standing=plan(snapshot, now).standing,
-            failing=last_failure(snapshot.versions) is not None,
-            csr_wanted=tuple(wanted_requests(line, snapshot.csrs)),
-        )
-
-
-def last_failure(versions: Sequence[Version]) -> Failure | None:
-    """Why the newest version failed, if it did."""
-    newest = max(versions, key=lambda version: version.number, default=None)
-    return newest.failure if newest else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +175,3 @@ class DeploymentView:
     def of(cls, deployment: Deployment, followers: Mapping[str, str]) -> "DeploymentView":
         name = followers.get(deployment.follower_id, deployment.follower_id)
         return cls(name, deployment.version, deployment.state, deployment.error, deployment.updated)
-
-
-@dataclass(frozen=True, slots=True)
-class LineDetail:
-    line: LineView
-    versions: tuple[VersionView, ...]
-    orders: tuple[OrderView, ...]
-    deployments: tuple[DeploymentView, ...]

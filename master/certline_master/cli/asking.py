@@ -84,6 +84,11 @@ def shown_time(text: str | None) -> str:
     return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
+def many(number: int, word: str) -> str:
+    """`1 line`, `2 lines`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def columns(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines with aligned columns; control characters would move them, so they are spelt out before."""
     clean = [tuple(one_line(cell) for cell in row) for row in rows]

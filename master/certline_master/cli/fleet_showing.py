@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from certline_master.cli.asking import many
+
 MOST_SHOWN = 100  # characters of a value
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-"}
@@ -33,7 +35,7 @@ def summary(plan: Mapping[str, Any]) -> str:
     counts = Counter(change["action"] for change in plan["changes"])
     parts = [f"{counts[action]} {word}" for action, word in _DONE.items() if counts[action]]
     orders = len(plan["orders"])
-    return ", ".join(parts) + (f"; {orders} order{'s' if orders > 1 else ''}" if orders else "")
+    return ", ".join(parts) + (f"; {many(orders, 'order')}" if orders else "")
 
 
 def _field(action: str, change: Mapping[str, Any]) -> str:
@@ -48,7 +50,7 @@ def _value(field: str, value: Any) -> str:
         return "none"
     if field == "ca_certificates":
         return f"{str(value).count('-----BEGIN')} certificate(s)"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 

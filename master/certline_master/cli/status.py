@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from certline_master.cli.asking import Asked, asks_master, columns, shown_time, time_of
+from certline_master.cli.asking import Asked, asks_master, columns, many, shown_time, time_of
 from certline_master.cli.failures import one_line
 from certline_master.cli.lines import all_lines
 from certline_master.cli.timeline import bar
@@ -18,22 +18,24 @@ WIDE, NARROW = 30, 12  # cells of a bar
 @click.command()
 @asks_master
 def status(asked: Asked) -> None:
-    """Show how the fleet does: each line's certificate, what fails, and when followers were last seen.
+    """Show how the fleet does: each line's certificate, what fails, what its host does not use, and when followers
+    were last seen.
 
-    With --quiet only what fails is shown.
+    With --quiet only what is wrong is shown.
     """
     found = asked.client.get("/v1/status")
     lines = all_lines(asked.client)
-    if asked.quiet and not found["failing"] and found["ready"] is None:
+    if asked.quiet and not any(map(_mark, lines)) and found["ready"] is None:
         return
     if asked.output == "text" and sys.stdout.isatty() and not asked.quiet:
         _draw(found, lines)
         return
-    asked.show(found | {"lines": lines}, _text(found, lines, quiet=asked.quiet))
+    asked.show(found | {"lines": lines}, status_lines(found, lines, quiet=asked.quiet))
 
 
-def _text(found: dict[str, Any], lines: list[dict[str, Any]], *, quiet: bool) -> Iterator[str]:
-    shown = [line for line in lines if line["failing"] or not quiet]
+def status_lines(found: dict[str, Any], lines: list[dict[str, Any]], *, quiet: bool) -> Iterator[str]:
+    """As text, from the answers of GET /v1/status and GET /v1/lines."""
+    shown = [line for line in lines if _mark(line) or not quiet]
     yield from _head(found)
     if shown:
         yield from columns([_row(line) for line in shown])
@@ -45,14 +47,20 @@ def _head(found: dict[str, Any]) -> Iterator[str]:
     counts = found["counts"]
     yield f"certline {found['version']}: " + (f"NOT READY: {found['ready']}" if found["ready"] else "ready")
     yield (
-        f"{counts['lines']} lines, {counts['lines_live']} with a certificate, {len(found['failing'])} failing;"
-        f" {counts['orders_live']} orders under way; {counts['followers']} followers"
+        f"{many(counts['lines'], 'line')}, {counts['lines_live']} with a certificate, {counts['failing']} failing,"
+        f" {counts['not_deployed']} not deployed; {many(counts['orders_live'], 'order')} under way;"
+        f" {many(counts['followers'], 'follower')}"
     )
+
+
+def _mark(line: dict[str, Any]) -> str:
+    """What is wrong with a line, in a word; "" when nothing is."""
+    return "FAILING" if line["failing"] else "NOT DEPLOYED" if line["not_deployed"] else ""
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:
     expiry = f"expires {shown_time(line['not_after'])}" if line["not_after"] else "no certificate"
-    return "FAILING" if line["failing"] else "line", line["name"], line["follower"], expiry, line["standing"]
+    return _mark(line) or "line", line["name"], line["follower"], expiry, line["standing"]
 
 
 def _seen(follower: dict[str, Any]) -> tuple[str, ...]:
@@ -77,7 +85,7 @@ def _draw(found: dict[str, Any], lines: list[dict[str, Any]]) -> None:
         drawn = bar(now, time_of(line["renews"]), time_of(line["not_after"]), horizon, cells)
         expires = shown_time(line["not_after"]) if line["not_after"] else "-"
         row = (line["name"], line["follower"], drawn, expires, line["standing"])
-        colour = "red" if line["failing"] else "green"
+        colour = "red" if _mark(line) else "green"
         table.add_row(*(Text(one_line(cell), style=colour if cell is drawn else "") for cell in row))
     if lines:
         console.print(table)

@@ -139,6 +139,9 @@ class FollowerRecords(Protocol):
     def deployments(
         self, caller: Caller, *, line_id: str | None = None, follower_id: str | None = None
     ) -> list[Deployment]: ...
+    def newest_deployments(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, Deployment]:
+        """Of each line the newest version that its follower reported, by line id."""
+        ...
 
 
 class LineRecords(Protocol):
@@ -185,6 +188,10 @@ class VersionRecords(Protocol):
 
     def get(self, caller: Caller, line_id: str, number: int) -> Version: ...
     def live(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, Version]: ...
+    def live_since(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, datetime]:
+        """When each line's live version became live, by line id."""
+        ...
+
     def open(self, caller: Caller, version: Version, orders: Sequence[Order]) -> None:
         """Insert a version, its certificates and their orders. Raises Conflict when a live order for one of the
         (issuer, names,

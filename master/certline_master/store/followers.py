@@ -161,6 +161,10 @@ class Followers:
         """The newest version first."""
         return self._deployments.all(caller, line_id=line_id, follower_id=follower_id)
 
+    def newest_deployments(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, Deployment]:
+        """Of each line the newest version that its follower reported, by line id."""
+        return self._deployments.newest(caller, line_ids)
+
     def _check(self, caller: Caller, follower_id: str) -> None:
         """For what a follower causes by itself."""
         _master_or_follower(caller)

@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import NotFound
-from certline_master.domain.model import Certificate, Failure, Order, Renewal, Version, VersionState
+from certline_master.domain.model import Certificate, Failure, Order, OrderState, Renewal, Version, VersionState
 from certline_master.store import order_rows
 from certline_master.store.scope import may_touch, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
-from certline_master.store.tables import certificates, lines, versions
+from certline_master.store.tables import certificates, lines, orders, versions
 
 VERSION = Shape(Version, versions, without=("certificates",))
 CERTIFICATE = Shape(Certificate, certificates)
@@ -25,6 +25,20 @@ _OF_LINE = _FIND.where(versions.c.line_id == param("line")).order_by(versions.c.
 _BY_NUMBER = _FIND.where(versions.c.line_id == param("line"), versions.c.number == number("wanted"))
 _LIVE = _FIND.where(versions.c.line_id.in_(several("line_ids")), versions.c.state == VersionState.LIVE)
 _OWN_LIVE = _LIVE.where(lines.c.follower_id == param("own"))
+_LIVE_SINCE = (
+    select(versions.c.line_id, func.max(orders.c.since).label("since"))
+    .join(lines)
+    .join(certificates, certificates.c.version_id == versions.c.id)
+    .join(orders, orders.c.certificate_id == certificates.c.id)
+    .where(
+        versions.c.line_id.in_(several("line_ids")),
+        versions.c.state == VersionState.LIVE,
+        orders.c.state == OrderState.ISSUED,
+        orders.c.since.is_not(None),
+    )
+    .group_by(versions.c.line_id)
+)
+_OWN_LIVE_SINCE = _LIVE_SINCE.where(lines.c.follower_id == param("own"))
 _ORDERED_SINCE = (
     select(versions.c.created)
     .join(lines)
@@ -87,6 +101,12 @@ class Versions:
         statement, scope = (_LIVE, {}) if sees_all(caller) else (_OWN_LIVE, own(caller))
         rows = self._session.rows(statement, {"line_ids": list(line_ids), **scope})
         return {version.line_id: version for version in with_certificates(self._session, rows)}
+
+    def live_since(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, datetime]:
+        """When the last order of each line's live version was issued, by line id."""
+        statement, scope = (_LIVE_SINCE, {}) if sees_all(caller) else (_OWN_LIVE_SINCE, own(caller))
+        rows = self._session.rows(statement, {"line_ids": list(line_ids), **scope})
+        return {row.line_id: row.since for row in rows}
 
     def ordered_since(self, caller: Caller, follower_id: str, since: datetime) -> list[datetime]:
         if not may_touch(caller, follower_id):

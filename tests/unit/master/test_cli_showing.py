@@ -1,6 +1,7 @@
 """What the commands show: bars, columns, plans and durations."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 import pytest
@@ -11,6 +12,7 @@ from certline_master.cli.asking import columns, shown_time
 from certline_master.cli.failures import one_line
 from certline_master.cli.fleet_showing import MOST_SHOWN, plan_lines, summary
 from certline_master.cli.followers import Duration
+from certline_master.cli.status import status_lines
 from certline_master.cli.timeline import bar
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -62,6 +64,33 @@ def test_a_long_value_of_a_plan_is_cut_and_certificates_are_counted() -> None:
     assert (head, end) == ("+ line shop", "plan: 1 created")
     assert len(names) < MOST_SHOWN + 20
     assert certificates == "    ca_certificates: 2 certificate(s)"
+
+
+def test_a_plan_shows_the_members_of_settings_in_one_order() -> None:
+    before, after = {"port": 53, "server": "a"}, {"server": "b", "port": 53}
+    fields = [{"field": "settings", "before": before, "after": after}]
+    change = {"kind": "zone", "action": "update", "name": "example.com", "fields": fields}
+    plan = {"changes": [change], "orders": [], "terms": [], "guard": None}
+
+    assert list(plan_lines(plan))[1] == ("""    settings: {"port": 53, "server": "a"} -> {"port": 53, "server": "b"}""")
+
+
+def test_status_counts_in_words_and_marks_what_is_wrong() -> None:
+    counts = {"lines": 1, "lines_live": 1, "failing": 0, "not_deployed": 1, "orders_live": 1, "followers": 2}
+    found: dict[str, Any] = {"version": "0.1.0", "ready": None, "counts": counts, "followers": []}
+    held = "version 3 is live; version 3 is held back on web-1 since 2026-11-20 11:00 UTC: its reload failed"
+    line = {"name": "shop", "follower": "web-1", "not_after": None, "failing": False, "not_deployed": None}
+    well, bad = line | {"standing": "version 3 is live"}, line | {"standing": held, "not_deployed": {"version": 3}}
+
+    assert list(status_lines(found, [well, bad], quiet=False)) == [
+        "certline 0.1.0: ready",
+        "1 line, 1 with a certificate, 0 failing, 1 not deployed; 1 order under way; 2 followers",
+        "line          shop  web-1  no certificate  version 3 is live",
+        f"NOT DEPLOYED  shop  web-1  no certificate  {held}",
+    ]
+    assert list(status_lines(found, [well, bad], quiet=True))[2:] == [
+        f"NOT DEPLOYED  shop  web-1  no certificate  {held}"
+    ]
 
 
 def test_a_summary_counts_each_kind_of_change_and_the_orders() -> None:
