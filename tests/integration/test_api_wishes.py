@@ -108,6 +108,19 @@ def test_a_name_that_nothing_can_prove_is_refused_with_what_to_do(bed: Bed) -> N
     assert "no zone for www.elsewhere.test" in answer.json()["errors"][0]["detail"]
 
 
+def test_a_name_that_nothing_can_prove_is_on_record_once_for_each_set_of_names(bed: Bed) -> None:
+    host = bed.follower(grants=("www.elsewhere.test", "blog.elsewhere.test"))
+    for names in (("www.elsewhere.test",), ("www.elsewhere.test", "blog.elsewhere.test")):
+        for _ in range(3):
+            assert host.wish("blog", *names).status_code == 422
+    second, first = bed.events("wish.refused")
+    assert (first.subject, first.actor) == ("line:blog@web-1", "follower:web-1")
+    assert first.text.startswith("web-1 asks for names that nothing here proves: no zone for www.elsewhere.test")
+    assert first.data["names"] == ["www.elsewhere.test"]
+    assert set(second.data["names"]) == {"www.elsewhere.test", "blog.elsewhere.test"}
+    assert opened(host).lines == ()
+
+
 def test_a_request_for_other_names_than_the_wish_is_refused(bed: Bed) -> None:
     host = bed.follower(grants=("blog.example.com", "shop.example.com"))
     answer = host.wish("blog", "blog.example.com", csr_names=["blog.example.com", "shop.example.com"])

@@ -44,17 +44,17 @@ def read_wish(body: bytes) -> Wish:
 
 
 def record(services: Services, caller: Caller, local: str, wish: Wish) -> LineAnswer:
-    """Write the wish down. Raises Invalid, Conflict, NotGranted and Refused (these two are on record then)."""
-    _check_provable(services, caller, wish)
-    recorded = services.store.write(lambda records: _Recording(services, caller, records, local, wish).run())
-    if isinstance(recorded, NotGranted | Refused):
+    """Write the wish down. Raises Invalid, Conflict, NotGranted and Refused; what is refused is on record then."""
+    unproven = _unproven(services, caller, wish)
+    recorded = services.store.write(lambda records: _Recording(services, caller, records, local, wish, unproven).run())
+    if isinstance(recorded, Exception):
         raise recorded
     services.bell.ring("work")
     return recorded
 
 
-def _check_provable(services: Services, caller: Caller, wish: Wish) -> None:
-    """Before the transaction, because DNS may be asked; only names that are granted are worth that.
+def _unproven(services: Services, caller: Caller, wish: Wish) -> Mapping[str, str]:
+    """The names that nothing here can prove, each with the reason. Only granted names are worth a look into DNS.
 
     A look-up that fails for now is no reason to refuse: the order will tell.
     """
@@ -62,11 +62,10 @@ def _check_provable(services: Services, caller: Caller, wish: Wish) -> None:
         granted = granted_names(records.followers.by_id(caller, caller.follower_id or ""))
         http, zones = records.http.all(SYSTEM), records.zones.all(SYSTEM)
     if not granted.issuperset(wish.names or ()):
-        return
-    reasons = [why_unproven(name, http, zones, services.dns.follow) for name in wish.names or ()]
-    lasting = [str(error) for error in reasons if error and error.failure is FailureClass.FIX_CONFIGURATION]
-    if lasting:
-        raise Invalid(*(Fault("/names", text) for text in lasting))
+        return {}
+    reasons = {name: why_unproven(name, http, zones, services.dns.follow) for name in wish.names or ()}
+    lasting = FailureClass.FIX_CONFIGURATION
+    return {name: str(error) for name, error in reasons.items() if error and error.failure is lasting}
 
 
 def find_line(records: Records, caller: Caller, local: str) -> Line:
@@ -90,8 +89,9 @@ class _Recording:
     records: Records
     local: str
     wish: Wish
+    unproven: Mapping[str, str]
 
-    def run(self) -> LineAnswer | NotGranted | Refused:
+    def run(self) -> LineAnswer | NotGranted | Invalid | Refused:
         follower = self.records.followers.by_id(self.caller, self.caller.follower_id or "")
         former = self._former()
         if former is not None and former.owner is not Owner.FOLLOWER:
@@ -100,7 +100,9 @@ class _Recording:
             line = self._of_its_own(former, follower)
             missing = tuple(name for name in line.names if name not in granted_names(follower))
             if missing:
-                return self._refuse(line, missing)
+                return self._refuse_ungranted(line, missing)
+        if self.unproven:
+            return self._refuse_unproven(line)
         self._check_csrs(line)
         fresh, changed = self._fresh_csrs(former), _differs(former, line)
         until = self._full_until() if fresh or changed else None
@@ -188,13 +190,21 @@ class _Recording:
         if fresh and not changed:
             self.records.lines.set_next_look(self.caller, line.id, now)
 
-    def _refuse(self, line: Line, missing: "tuple[str, ...]") -> NotGranted:
-        """On record once per set of names: a host asks again at every turn."""
-        last = self.records.events.all(SYSTEM, subject=f"line:{line.name}", limit=1)
-        if not (last and last[0].kind == "wish.refused" and last[0].data.get("names") == list(missing)):
-            text = f"{self.caller.name} asks for names without a grant: {', '.join(map(display, missing))}"
-            self._note("wish.refused", line, text, {"names": list(missing)})
+    def _refuse_ungranted(self, line: Line, missing: "tuple[str, ...]") -> NotGranted:
+        self._note_refusal(line, missing, f"names without a grant: {', '.join(map(display, missing))}")
         return NotGranted(self.caller.name, missing)
+
+    def _refuse_unproven(self, line: Line) -> Invalid:
+        reasons = tuple(self.unproven.values())
+        self._note_refusal(line, tuple(self.unproven), f"names that nothing here proves: {'; '.join(reasons)}")
+        return Invalid(*(Fault("/names", text) for text in reasons))
+
+    def _note_refusal(self, line: Line, names: "tuple[str, ...]", what: str) -> None:
+        """On record once per set of names and cause: a host asks again at every turn."""
+        last = self.records.events.all(SYSTEM, subject=f"line:{line.name}", limit=1)
+        text = f"{self.caller.name} asks for {what}"
+        if not (last and (last[0].kind, last[0].text) == ("wish.refused", text)):
+            self._note("wish.refused", line, text, {"names": list(names)})
 
     def _answer(self, line: Line) -> LineAnswer:
         snapshot = self.records.lines.snapshot(self.caller, line.id)
