@@ -53,6 +53,62 @@ def test_creating_a_follower_twice_is_refused_with_what_to_do(certline: Commands
     ).refused(3)
 
 
+def test_creating_a_follower_of_a_revoked_ones_name_says_so_and_what_to_do(certline: Commands) -> None:
+    certline("follower", "create", "ended")
+    certline("follower", "revoke", "ended")
+
+    told = certline("follower", "create", "ended").refused(3)
+    assert told == (
+        "certline: the follower ended is revoked for good: choose another name,"
+        " or first `certline follower delete ended`\n"
+    )
+    certline("follower", "delete", "ended").well()
+    assert certline("follower", "create", "ended").code == 0
+
+
+def test_grants_are_added_and_taken_away_by_name(certline: Commands) -> None:
+    certline("follower", "create", "granted", "--grant", "a.example.com")
+
+    said = certline("follower", "grant", "granted", "Bücher.example.com.", "*.example.com", "b.example.com").well()
+    assert said.out == (
+        "granted may request: *.example.com, a.example.com, b.example.com,"
+        " xn--bcher-kva.example.com (bücher.example.com)\n"
+    )
+    assert certline("follower", "grant", "granted", "a.example.com").well().out == "nothing to do\n"
+    assert certline("follower", "grant", "granted", "never.example.com", "--remove").well().out == "nothing to do\n"
+    assert certline("follower", "grant", "granted", "a.example.com", "--remove", "--quiet").code == 0
+    changed = certline.json("follower", "grant", "granted", "bücher.example.com", "b.example.com", "--remove")
+    assert [change["name"] for change in changed["changes"]] == ["granted"]
+    assert certline.json("follower", "show", "granted")["grants"] == {"request": ["*.example.com"]}
+    assert certline("follower", "grant", "granted", "*.example.com", "--remove").well().out == (
+        "granted may request: nothing\n"
+    )
+
+
+def test_a_grant_for_what_is_no_dns_name_is_told(certline: Commands) -> None:
+    certline("follower", "create", "odd")
+
+    assert "10.0.0.1" in certline("follower", "grant", "odd", "10.0.0.1").refused(2)
+    assert certline.json("follower", "show", "odd")["grants"] == {}
+
+
+def test_a_deleted_follower_is_gone(certline: Commands) -> None:
+    certline("follower", "create", "leaving")
+
+    assert certline("follower", "delete", "leaving").well().out == "follower leaving is deleted\n"
+    assert certline("follower", "show", "leaving").refused(3) == "certline: there is no follower 'leaving'\n"
+
+
+def test_on_a_terminal_deleting_is_asked_about(master: Master, certline: Commands) -> None:
+    certline("follower", "create", "kept")
+
+    said = on_terminal(master, "n\n", "follower", "delete", "kept")
+    assert said.code == 3
+    assert "Delete kept and the lines it asked for? [y/N]" in said.err
+    assert "nothing was done" in said.err
+    certline("follower", "show", "kept").well()
+
+
 def test_an_enrolment_string_lives_as_long_as_it_is_told_to(certline: Commands) -> None:
     short = enrolment.from_text(certline("follower", "create", "timed", "--ttl", "90s", "--quiet").well().out)
     longer = enrolment.from_text(certline("follower", "token", "timed", "--ttl", "2d", "--quiet").well().out)
@@ -110,6 +166,8 @@ def test_a_revoked_follower_stays_so_and_gets_no_string(certline: Commands) -> N
         (("follower", "show", "nope"), "there is no follower 'nope'"),
         (("follower", "token", "nope"), "there is no follower 'nope'"),
         (("follower", "revoke", "nope"), "there is no follower 'nope'"),
+        (("follower", "grant", "nope", "a.example.com"), "there is no follower 'nope'"),
+        (("follower", "delete", "nope"), "there is no follower 'nope'"),
     ],
 )
 def test_what_is_not_there_is_told(certline: Commands, words: tuple[str, ...], told: str) -> None:
@@ -158,6 +216,12 @@ def test_a_line_is_shown_with_its_names_both_ways_and_what_it_waits_for(certline
     assert "  standing  the first certificate; waiting for the request of follower web-1" in lines
     assert "  waits for a request of web-1 (ecdsa-p256)" in lines
     assert found["line"]["names"] == ["shop.example", "xn--bcher-kva.shop.example"]
+
+
+def test_a_follower_that_an_operators_line_is_for_is_not_deleted(certline: Commands, shop: str) -> None:
+    told = certline("follower", "delete", "web-1").refused(3)
+
+    assert told == f"certline: the line {shop} is still for web-1: delete the line first\n"
 
 
 def test_lines_are_listed(certline: Commands, shop: str) -> None:

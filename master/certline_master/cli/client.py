@@ -115,6 +115,9 @@ class AdminClient:
     def put(self, path: str, body: Any) -> Any:
         return self.ask("PUT", path, body=body)
 
+    def delete(self, path: str) -> Any:
+        return self.ask("DELETE", path)
+
     def answers(self) -> bool:
         """Whether a master answers there at all."""
         try:

@@ -1,7 +1,7 @@
-"""`certline follower`: enrolled hosts, the string that enrols a new one, and revoking one."""
+"""`certline follower`: enrolled hosts, the string that enrols a new one, their grants, and their end."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +10,8 @@ import click
 
 from certline_master.cli.asking import Asked, asks_master, columns, on_terminal, shown_time
 from certline_master.cli.client import ProblemFailed
-from certline_master.cli.failures import REFUSED, CommandFailed
+from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
+from certline_shared.names import BadName, display, normalise
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -38,7 +39,7 @@ _origin = click.option("--origin", metavar="URL", help="By which of the master's
 
 @click.group()
 def follower() -> None:
-    """Followers: create, token, list, show, revoke."""
+    """Followers: create, token, list, show, grant, revoke, delete."""
 
 
 @follower.command()
@@ -49,9 +50,7 @@ def follower() -> None:
 @asks_master
 def create(asked: Asked, name: str, grants: tuple[str, ...], ttl: int, origin: str | None) -> None:
     """Make a follower, and print the one-time enrolment string for its host (on stdout, and nothing else)."""
-    if _exists(asked, name):
-        text = f"there is a follower {name} already: `certline follower token {name}` makes an enrolment string for it"
-        raise CommandFailed(text, REFUSED)
+    _check_free(asked, name)
     asked.client.put(_route(name), {"grants": {"request": list(grants)}})
     _make_token(asked, name, {"ttl_seconds": ttl, "origin": origin})
 
@@ -74,14 +73,19 @@ def _make_token(asked: Asked, name: str, body: dict[str, Any]) -> None:
     asked.show(made, [made["enrolment"]])
 
 
-def _exists(asked: Asked, name: str) -> bool:
+def _check_free(asked: Asked, name: str) -> None:
+    """Raises CommandFailed when there is a follower of that name, with what can be done instead."""
     try:
-        asked.client.get(_route(name))
+        found = asked.client.get(_route(name))
     except ProblemFailed as refused:
         if refused.status == 404:
-            return False
+            return
         raise
-    return True
+    if found["state"] == "revoked":
+        first = f"`certline follower delete {name}`" if found["owner"] == "api" else "remove it from the fleet file"
+        raise CommandFailed(f"the follower {name} is revoked for good: choose another name, or first {first}", REFUSED)
+    text = f"there is a follower {name} already: `certline follower token {name}` makes an enrolment string for it"
+    raise CommandFailed(text, REFUSED)
 
 
 def _route(name: str) -> str:
@@ -132,3 +136,43 @@ def revoke(asked: Asked, name: str, *, yes: bool) -> None:
         raise CommandFailed("nothing was done", REFUSED)
     found = asked.client.post(f"{_route(name)}/revoke")
     asked.show(found, [f"{found['name']} is {found['state']}"])
+
+
+@follower.command()
+@click.argument("name")
+@click.argument("dns_names", metavar="DNS-NAME...", nargs=-1, required=True)
+@click.option("--remove", is_flag=True, help="Take these grants away instead.")
+@asks_master
+def grant(asked: Asked, name: str, dns_names: tuple[str, ...], *, remove: bool) -> None:
+    """Let a follower ask for these names too, or no longer (what is installed on its host stays there)."""
+    try:
+        meant = {normalise(text) for text in dns_names}
+    except BadName as fault:
+        raise CommandFailed(str(fault), WRONG) from None
+    held = set(asked.client.get(_route(name))["grants"].get("request", ()))
+    wanted = held - meant if remove else held | meant
+    if wanted == held:
+        if not asked.quiet:
+            asked.show({"changes": [], "orders": []}, ["nothing to do"])
+        return
+    done = asked.client.put(_route(name), {"grants": {"request": sorted(wanted)}})
+    asked.show(done, [f"{name} may request: {_listed(sorted(wanted))}"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(display, names)) or "nothing"
+
+
+@follower.command()
+@click.argument("name")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@asks_master
+def delete(asked: Asked, name: str, *, yes: bool) -> None:
+    """Delete a follower and the lines it asked for; refused while an operator's line is for it.
+
+    What is installed on its host stays there.
+    """
+    if not yes and on_terminal() and not click.confirm(f"Delete {name} and the lines it asked for?", err=True):
+        raise CommandFailed("nothing was done", REFUSED)
+    done = asked.client.delete(_route(name))
+    asked.show(done, [f"{change['kind']} {change['name']} is deleted" for change in done["changes"]])

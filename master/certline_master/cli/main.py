@@ -18,7 +18,7 @@ LATE = {
     "apply": ("fleet:apply", "Make the fleet as the file says."),
     "status": ("status:status", "Show how the fleet does."),
     "line": ("lines:line", "Certificate lines: list, show, issue, history."),
-    "follower": ("followers:follower", "Followers: create, token, list, show, revoke."),
+    "follower": ("followers:follower", "Followers: create, token, list, show, grant, revoke, delete."),
     "event": ("events:event", "Audit records."),
     "config": ("config:config", "The settings in force, examples, the fleet file's schema."),
 }
