@@ -25,6 +25,7 @@ JSON = "application/json"
 SECONDS = 15.0  # for one answer, beside the wait that was asked for
 MOST_RETRY_AFTER = 3_600  # seconds, security note 4.5
 CLOCK_IS_WRONG = timedelta(seconds=30)
+_UNKNOWN_ISSUER = (2, 18, 19, 20, 21)  # X509_verify_cert_error_string(3), and self-signed ones
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # says nothing of what was asked
 
 T = TypeVar("T")
@@ -271,9 +272,15 @@ def _no_answer(error: httpx.HTTPError, origin: str) -> Exception:
         if isinstance(cause, PinMismatch):
             return Untrusted(f"{origin}: {cause.args[-1]}")
         if type(cause).__name__ == "SSLCertVerificationError":
-            return Untrusted(
-                f"{origin}: the API's certificate is not trusted: {getattr(cause, 'verify_message', cause)}"
-            )
+            why = getattr(cause, "verify_message", cause)
+            return Untrusted(f"{origin}: the API's certificate is not trusted: {why}{_way_out(cause)}")
         cause = cause.__cause__ or cause.__context__
     what = str(error) or type(error).__name__
     return Unreachable(f"the master at {origin} cannot be reached: {what}")
+
+
+def _way_out(error: BaseException) -> str:
+    """What to do about an unknown issuer; a wrong date or host name is not mended by trusting another CA."""
+    if getattr(error, "verify_code", None) not in _UNKNOWN_ISSUER:
+        return ""
+    return "; if a private CA issued it, name that CA's certificate in the settings: [master] ca_file"

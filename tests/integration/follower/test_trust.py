@@ -77,12 +77,15 @@ def test_a_chain_to_the_configured_authority_is_checked_for_dates_and_host(fresh
     assert not bed.settle().away
     master.present(master.api_authority.server_chain(since=PAST, until=PAST + timedelta(days=90)))
     assert "expired" in str(bed.turn().away)
+    assert "ca_file" not in str(bed.turn().away)
     master.present(master.api_authority.server_chain(host="192.0.2.7"))
     assert "certificate is not valid" in str(bed.turn().away) or "mismatch" in str(bed.turn().away)
 
 
 def test_without_its_authority_a_chain_is_not_trusted(fresh_bed: Bed, master: FakeMaster) -> None:
-    with pytest.raises(Untrusted, match="not trusted"):
+    with pytest.raises(
+        Untrusted, match=r"not trusted: .*name that CA's certificate in the settings: \[master\] ca_file"
+    ):
         fresh_bed.enrol(master.token(trust="chain"))
 
 
