@@ -19,11 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except KeyboardInterrupt:
         return 130
-    except ImportError:
-        raise  # told by the entry point
-    except BrokenPipeError:
-        sys.stderr.close()
-        return NOTHING
+    except (ImportError, BrokenPipeError):
+        raise  # told, or not, by the entry point
     except Exception as error:
         if _code_of(error) is None and sys.flags.dev_mode:  # python -X dev shows where
             raise
@@ -120,7 +117,7 @@ def _status(options: argparse.Namespace) -> int:
     from certline_follower import settings
 
     loaded = settings.load(_find(options))
-    shown = status(loaded.state_dir, [line.name for line in loaded.lines])
+    shown = status(loaded)
     show(options, shown, list(status_text(shown)))
     return NOTHING
 

@@ -39,7 +39,15 @@ def enroll(options: argparse.Namespace, file: Path) -> int:
             client = MasterClient(text.origin, context, Credentials(keyid, key, ()), clock=clock, chance=chance)
             return open_clients.enter_context(closing(client))
 
-        made = enrol(text, loaded.state_dir, connect=connect, chance=chance, agent=AGENT, replace=options.replace)
+        made = enrol(
+            text,
+            loaded.state_dir,
+            connect=connect,
+            clock=clock,
+            chance=chance,
+            agent=AGENT,
+            replace=options.replace,
+        )
     data = {"follower": made.follower, "follower_id": made.follower_id, "origin": made.origin}
     show(options, data, [f"enrolled with {made.origin} as {made.follower}"])
     return NOTHING
@@ -108,7 +116,7 @@ def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
         "exit_code": code,
     }
     if options.output == "json" or done:
-        show(options, data, [f"{words(step)}: {step.reason}" for step in done])
+        show(options, data, [_text(step) for step in done])
     for trouble in _troubles(synced.last, synced.failures, [*synced.notes, *synced.last.notes]):
         print(f"certline-follower: {one_line(trouble)}", file=sys.stderr)  # noqa: T201 this is the command line
     return code
@@ -117,6 +125,10 @@ def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
 def _troubles(last: Outcome, failures: list[str], notes: list[str]) -> list[str]:
     away = [str(last.away)] if last.away else []
     return list(dict.fromkeys([*away, *failures, *notes]))
+
+
+def _text(step: Step) -> str:
+    return one_line(f"{words(step)}: {step.reason}")
 
 
 def _data(step: Step) -> dict[str, object]:
@@ -133,6 +145,6 @@ def plan(options: argparse.Namespace, file: Path) -> int:
     notes += [*planned.notes, *([str(away)] if away else [])]
     look = planned.next_look.isoformat() if planned.next_look else None
     data = {"steps": [_data(step) for step in planned.steps], "notes": notes, "next_look": look}
-    lines = [f"{words(step)}: {step.reason}" for step in planned.steps] or ["nothing to do"]
+    lines = [_text(step) for step in planned.steps] or ["nothing to do"]
     show(options, data, [*lines, *(f"note: {one_line(note)}" for note in notes)])
     return AWAY if away else NOTHING

@@ -64,6 +64,20 @@ class Installer:
                 for name, facts in live.facts.items()
             }
 
+    def number_of(self, generation: Generation) -> int:
+        """The number it has once it is installed: that of the live one when their content is the same."""
+        live = self.live()
+        return live.number if live and self._is_live(generation, live) else generation.number
+
+    def astray(self) -> dict[str, str]:
+        """Line -> what is wrong with an output of it, by a look at the places (some us each), not at all contents."""
+        found = {line.name: map(self._outputs.why_astray, line.outputs) for line in self._settings.lines}
+        whys = {name: next(filter(None, each), None) for name, each in found.items()}
+        return {name: why for name, why in whys.items() if why}
+
+    def _is_live(self, generation: Generation, live: InstalledGeneration) -> bool:
+        return live.digest == generation.digest and self._kept.holds(live.number, generation.files)
+
     def install(self, generation: Generation) -> bool:
         """Make it live, outputs included; False when the same content is live and in place already.
 
@@ -72,7 +86,7 @@ class Installer:
         """
         self.recover()
         live = self.live()
-        if live and live.digest == generation.digest and self._kept.holds(live.number, generation.files):
+        if live and self._is_live(generation, live):
             return self._show(live, live)
         if generation.number in self._kept.numbers():
             raise InstallFault(f"generation {generation.number} is on disk already: render it with the next number")

@@ -10,6 +10,7 @@ from certline_follower.faults import InstallFault
 from certline_follower.settings import KEY_BEARING, OutputKind, OutputMode, Settings
 from certline_shared import codec
 from certline_shared.key_types import KeyType
+from certline_shared.messages import time_text
 
 OUTPUTS_FOLDER = "_outputs"  # no line's name begins with an underscore
 
@@ -55,6 +56,7 @@ class LineFacts:
     serial: str
     spki_sha256: str
     names: tuple[str, ...]
+    not_after: str | None = None  # as messages.time_text; None in what an earlier version wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def render(materials: Sequence[LineMaterial], settings: Settings, number: int) -
         parts = _parts(material)
         files |= {f"{material.line}/{kind}.pem": _own(kind, data) for kind, data in parts.items()}
         for output in lines[material.line].outputs:
-            placed = PlacedOutput(output.path, output.mode, _source(output.path))
+            placed = PlacedOutput(output.path, output.mode, source_of(output.path))
             files[placed.source] = FileContent(parts[output.kind], output.owner, output.group, output.permissions)
             outputs.append(placed)
     return Generation(number, files, tuple(outputs), facts, _digest(files, outputs, facts))
@@ -122,7 +124,7 @@ def _own(kind: OutputKind, data: bytes) -> FileContent:
     return FileContent(data, None, None, permissions(kind))
 
 
-def _source(path: Path) -> str:
+def source_of(path: Path) -> str:
     """The same in every generation whatever the output's kind, owner or mode, so that its link never has to change."""
     return f"{OUTPUTS_FOLDER}/{hashlib.sha256(bytes(path)).hexdigest()[:12]}-{path.name[-40:]}"
 
@@ -142,7 +144,7 @@ def _facts(material: LineMaterial) -> LineFacts:
         raise InstallFault(f"{what}: the certificate was made for another key: it is not installed")
     if key_type != material.key_type:
         raise InstallFault(f"{what}: the key is {key_type}, not {material.key_type}: it is not installed")
-    return LineFacts(material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names)
+    return LineFacts(material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names, time_text(leaf.not_after))
 
 
 def _parts(material: LineMaterial) -> dict[OutputKind, bytes]:

@@ -26,8 +26,9 @@ def install(host: Host, step: planning.Install) -> None:
     """Make the generation live; the reloads that this makes owed are on record before the swap."""
     try:
         generation = render(_materials(host, step), host.settings, host.installer.next_number())
-        debts = {service: _debt(host, generation.number, service, lines) for service, lines in step.services.items()}
-        shown = Shown(generation.number, step.versions, step.tags)
+        number = host.installer.number_of(generation)
+        debts = {service: _debt(host, number, service, lines) for service, lines in step.services.items()}
+        shown = Shown(number, step.versions, step.tags)
         host.save(replace(host.state, pending=Pending(shown, debts)))
         failpoint("install.intended")
         changed = host.installer.install(generation)
@@ -39,26 +40,23 @@ def install(host: Host, step: planning.Install) -> None:
 
 
 def _after_fault(host: Host, step: planning.Install, error: str) -> State:
-    """The former generation is live; or this one, if the fault came after the swap: then its reloads wait."""
+    """What was live is live; or this generation, if the fault came after the swap: then its reloads wait."""
     state, live = host.state, host.installer.live()
     failed = {**state.failed, step.tag: host.later(state.failed.get(step.tag), error)}
-    if state.pending is None or live is None or live.number != state.pending.shown.generation:
+    swap = state.pending and live and live.number == state.pending.shown.generation and not state.shows(live.number)
+    if not state.pending or not swap:
         return replace(state, pending=None, failed=failed)
     waiting = {name: replace(debt, retry=host.later(None, error)) for name, debt in state.pending.debts.items()}
     return swapped(replace(state, pending=replace(state.pending, debts=waiting)))
 
 
 def _after_install(host: Host, step: planning.Install, *, changed: bool) -> State:
-    """`changed` without a new generation: the same content, of which outputs had to be put back in place."""
-    state, now, live = host.state, host.now(), host.installer.live()
+    """Not `changed`: the same content was live, and all its outputs in place."""
+    state, now = host.state, host.now()
     failed = {tag: retry for tag, retry in state.failed.items() if tag != step.tag and not retry.is_due(now)}
-    if state.pending and live and live.number == state.pending.shown.generation:
-        return replace(swapped(state), failed=failed)
-    number = live.number if live else 0
-    again = state.pending.debts if state.pending and changed else {}
-    debts = {name: replace(debt, generation=number, may_go_back=False) for name, debt in again.items()}
-    shown = Shown(number, step.versions, step.tags)
-    return replace(state, live=shown, pending=None, failed=failed, debts={**state.debts, **debts})
+    if not changed and state.pending:
+        state = replace(state, pending=replace(state.pending, debts={}))
+    return replace(swapped(state), failed=failed)
 
 
 def _materials(host: Host, step: planning.Install) -> list[LineMaterial]:
@@ -81,7 +79,7 @@ def _debt(host: Host, generation: int, name: str, lines: tuple[str, ...]) -> Deb
     """A service whose check fails before the swap already is not blamed on the new version."""
     service = host.settings.services[name]
     before = services.run(service, "check", env=_environment(name, lines))
-    well = before is None or before.ok
+    well = (before is None or before.ok) and not host.state.shows(generation)
     former = host.state.debts.get(name)
     owed = tuple(dict.fromkeys((*(former.lines if former else ()), *lines)))
     return Debt(generation, owed, may_go_back=well and service.on_failure == "rollback")

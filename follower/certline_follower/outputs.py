@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 from certline_follower import files
 from certline_follower.faults import InstallFault, fault_of
 from certline_follower.files import Found
-from certline_follower.generation import InstalledGeneration, PlacedOutput
+from certline_follower.generation import InstalledGeneration, PlacedOutput, source_of
 from certline_follower.kept import REPLACED, Kept, shown
 from certline_follower.records import NOTHING, Entry, Placement
+from certline_follower.settings import Output
 from certline_shared.failpoints import failpoint
 
 FAILPOINTS = ("install.after_each_backup", "install.after_each_staged", "install.after_each_output")
@@ -38,6 +40,20 @@ class Outputs:
             retired = [output for output in live.outputs if output.path not in paths]
             found += [self._retired(output, shown(live.number)) for output in retired]
         return tuple(placement for placement in found if placement is not None)
+
+    def why_astray(self, output: Output) -> str | None:
+        """What is wrong with an output that was installed, None when it looks well (its text is not read)."""
+        live = f"{self._state_dir}/live/{source_of(output.path)}"
+        found, ours = _status(output.path), _status(live)
+        if found is None:
+            return f"{output.path} is missing"
+        if ours is None:
+            return f"{live} is missing, which {output.path} shows"
+        if output.mode == "link":
+            well = stat.S_ISLNK(found.st_mode) and str(output.path.readlink()) == live
+        else:
+            well = stat.S_ISREG(found.st_mode) and found.st_size == ours.st_size
+        return None if well else f"{output.path} was changed by something else"
 
     def put(self, placements: Sequence[Placement]) -> None:
         """Put all of `after` there: first all beside their places, where most can fail, then by one rename each."""
@@ -167,6 +183,12 @@ class Outputs:
         with _explained(path), files.folder(path.parent) as parent:
             if files.exists(_staged(path), parent):
                 files.remove(_staged(path), parent)
+
+
+def _status(path: str | Path) -> os.stat_result | None:
+    with suppress(OSError):
+        return os.lstat(path)
+    return None
 
 
 def _staged(path: Path) -> str:

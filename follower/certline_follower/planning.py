@@ -1,7 +1,7 @@
 """The follower's plan: from what is wanted and what is held to ordered steps with reasons. Pure."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -78,6 +78,7 @@ class _Draft:
     dues: list[datetime] = field(default_factory=list)
     asks: list[Step] = field(default_factory=list)
     pulls: list[Step] = field(default_factory=list)
+    astray: Mapping[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     held_back: bool = False
 
@@ -88,13 +89,16 @@ class _Draft:
         self.dues.append(read_time(retry.due))
 
 
-def plan(settings: Settings, state: State, manifest: Manifest | None, now: datetime, *, reachable: bool = True) -> Plan:
-    """What is to be done now; `now` is the master's time as far as known.
+def plan(
+    settings: Settings, state: State, manifest: Manifest | None, now: datetime, *,
+    reachable: bool = True, astray: Mapping[str, str] | None = None,
+) -> Plan:  # fmt: skip
+    """What is to be done now; `now` is the master's time as far as known, `astray` says by line which output is.
 
     Steps that need the master are left out while it is not `reachable`. Nothing is ever removed because the master is
     away or a line vanished there.
     """
-    draft = _Draft(state, now)
+    draft = _Draft(state, now, astray=astray or {})
     offered = {line.name: line for line in manifest.lines} if manifest else {}
     if manifest:
         for line in settings.lines:
@@ -183,7 +187,7 @@ def _install(draft: _Draft, settings: Settings) -> Iterator[Step]:
     if len(fresh) > 1:
         candidates += [{**present, name: version} for name, version in fresh.items()]
     for versions in candidates:
-        step = _install_step(settings, draft.state, versions)
+        step = _install_step(settings, draft, versions)
         if step is None:
             return
         retry = draft.state.failed.get(step.tag)
@@ -209,17 +213,18 @@ def _targets(draft: _Draft, settings: Settings) -> tuple[dict[str, VersionRef], 
 def _is_stopped(draft: _Draft, line: LineSettings, held: HeldLine, installed: VersionRef | None) -> bool:
     """Whether the pulled version is one that is held back for now."""
     back = held.held_back
-    if back is None or back.version.same(installed):
+    if back is None or back.version.same(installed) or back.retry.is_due(draft.now):
         return False
     draft.hold(back.retry, f"line {line.name}: version {back.version.number} is held back: {back.retry.error}")
-    return back.version.same(held.pulled) and not back.retry.is_due(draft.now)
+    return back.version.same(held.pulled)
 
 
-def _install_step(settings: Settings, state: State, versions: dict[str, VersionRef]) -> Install | None:
+def _install_step(settings: Settings, draft: _Draft, versions: dict[str, VersionRef]) -> Install | None:
+    state = draft.state
     lines = {line.name: line for line in settings.lines if line.name in versions}
     tags = {name: line_tag(line, versions[name]) for name, line in lines.items()}
     shown = state.live.tags if state.live else {}
-    changed = tuple(name for name, tag in tags.items() if shown.get(name) != tag)
+    changed = tuple(name for name, tag in tags.items() if shown.get(name) != tag or name in draft.astray)
     gone = sorted(set(state.live.versions if state.live else ()) - set(lines))
     if not changed and not gone:
         return None
@@ -227,18 +232,17 @@ def _install_step(settings: Settings, state: State, versions: dict[str, VersionR
     for name in changed:
         for service in lines[name].services:
             services[service] = (*services.get(service, ()), name)
-    tag = hashlib.sha256(repr(sorted(tags.items())).encode()).hexdigest()[:16]
-    reason = "; ".join(
-        [*(_why(name, versions[name], state) for name in changed), *(f"{n} left the file" for n in gone)]
-    )
-    return Install(versions, tags, changed, services, tag, reason)
+    whys = {name: None if shown.get(name) != tags[name] else draft.astray[name] for name in changed}
+    reasons = [f"{name}: {why or _why(name, versions[name], state)}" for name, why in whys.items()]
+    reason = "; ".join([*reasons, *(f"{name} left the file" for name in gone)])
+    return Install(versions, tags, changed, services, generation_tag(tags), reason)
 
 
 def _why(name: str, version: VersionRef, state: State) -> str:
     before = state.installed(name)
     if version.same(before):
-        return f"{name}: its outputs are to be looked at"
-    return f"{name}: version {version.number} after {before.number}" if before else f"{name}: version {version.number}"
+        return "its outputs are to be looked at"
+    return f"version {version.number} after {before.number}" if before else f"version {version.number}"
 
 
 def _listed(versions: dict[str, VersionRef]) -> str:
@@ -271,7 +275,7 @@ def words(step: Step) -> str:
     """A step in words, for log and listing."""
     match step:
         case MakeKey():
-            return f"make a {step.key_type} key for line {step.line}"
+            return f"make an {step.key_type} key for line {step.line}"
         case Ask():
             return f"ask for line {step.line}"
         case Pull():

@@ -59,6 +59,7 @@ class _Line:
     serial: str
     spki_sha256: str
     names: tuple[str, ...]
+    not_after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class _Record:
 def write_generation(generation: Generation, former: int | None, installed_at: str) -> bytes:
     outputs = tuple(_Output(str(output.path), output.mode, output.source) for output in generation.outputs)
     lines = {
-        name: _Line(facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names)
+        name: _Line(facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after)
         for name, facts in generation.facts.items()
     }
     return codec.write(_Record(generation.digest, former, installed_at, outputs, lines, FORMAT)) + b"\n"
@@ -86,7 +87,7 @@ def read_generation(body: bytes, number: int) -> InstalledGeneration:
     _check_format(record.format)
     outputs = tuple(PlacedOutput(Path(o.path), cast("OutputMode", o.mode), o.source) for o in record.outputs)
     facts = {
-        name: LineFacts(line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names)
+        name: LineFacts(line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names, line.not_after)
         for name, line in record.lines.items()
     }
     return InstalledGeneration(number, record.digest, record.former, record.installed_at, outputs, facts)

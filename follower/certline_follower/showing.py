@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from certline_follower.generation import LineFacts
+from certline_follower.kept import Kept
+from certline_follower.pauses import ended_by_settings
+from certline_follower.settings import Settings
 from certline_follower.state import CONTACT, HeldLine, Keeper, State
 from certline_shared import codec
 from certline_shared.names import display
@@ -13,14 +17,16 @@ from certline_shared.names import display
 Shown = dict[str, Any]
 
 
-def status(state_dir: Path, wanted: list[str]) -> Shown:
-    """The state of this host by its own records. Raises StateError for a state of a newer version."""
+def status(settings: Settings) -> Shown:
+    """The state of this host under these settings, by its own records. Raises StateError for a newer version's."""
+    state_dir = settings.state_dir
     keeper = Keeper(state_dir, read_only=True)
     note = keeper.load()
-    offered = _offered(keeper.state)
-    names = [*wanted, *(name for name in sorted(keeper.state.lines) if name not in wanted)]
-    lines = [_line(keeper.state, name, offered.get(name, {}), in_file=name in wanted) for name in names]
-    services = {name: debt.retry.error if debt.retry else "owed" for name, debt in keeper.state.debts.items()}
+    state, offered, facts = ended_by_settings(keeper.state, settings), _offered(keeper.state), _installed(keeper)
+    wanted = [line.name for line in settings.lines]
+    names = [*wanted, *(name for name in sorted(state.lines) if name not in wanted)]
+    lines = [_line(state, name, offered.get(name, {}), facts.get(name), in_file=name in wanted) for name in names]
+    services = {name: debt.retry.error if debt.retry else "owed" for name, debt in state.debts.items()}
     return {
         "enrolled": (state_dir / "identity.json").exists(),
         "last_contact": _time_of(state_dir / CONTACT),
@@ -41,14 +47,26 @@ def _offered(state: State) -> dict[str, Any]:
         return {}
 
 
-def _line(state: State, name: str, offered: Shown, *, in_file: bool) -> Shown:
+def _installed(keeper: Keeper) -> Mapping[str, LineFacts]:
+    """What the live generation says of its certificates."""
+    live = keeper.state.live
+    found = Kept(keeper.path.parent).installed(live.generation) if live else None
+    return found.facts if found else {}
+
+
+def _line(state: State, name: str, offered: Shown, facts: LineFacts | None, *, in_file: bool) -> Shown:
+    """`names` and `not_after` are of what is installed, the names of what is offered where nothing is."""
     held, installed = state.line(name), state.installed(name)
+    until = facts.not_after if facts else None
+    if installed and installed.number == offered.get("version"):
+        until = until or offered.get("not_after")
     return {
         "line": name,
         "installed": installed.number if installed else None,
+        "names": list(facts.names) if facts else offered.get("names", []),
+        "not_after": until,
         "wanted": offered.get("version"),
-        "names": offered.get("names", []),
-        "not_after": offered.get("not_after"),
+        "wanted_not_after": offered.get("not_after"),
         "standing": _standing(state, name) if in_file else "no longer in the file",
         "error": _error(held) or offered.get("error"),
     }
@@ -86,14 +104,21 @@ def status_text(shown: Shown) -> Iterator[str]:
     yield f"master last heard: {shown['last_contact'] or 'never'}; generation: {shown['generation'] or 'none'}"
     for line in shown["lines"]:
         version = f"version {line['installed']}" if line["installed"] else "no version"
-        until = f", valid until {line['not_after']}" if line["installed"] and line["not_after"] else ""
+        until = f", valid until {line['not_after']}" if line["not_after"] else ""
         names = f" ({', '.join(map(display, line['names']))})" if line["names"] else ""
-        yield f"{line['line']}{names}: {line['standing']}, {version}{until}"
+        yield f"{line['line']}{names}: {line['standing']}, {version}{until}{_offer(line)}"
         if line["error"]:
             yield f"  {one_line(line['error'])}"
     for service, why in shown["services_owed"].items():
         yield f"service {service} is owed a reload: {one_line(why)}"
     yield from shown["notes"]
+
+
+def _offer(line: Shown) -> str:
+    if line["wanted"] in (None, line["installed"]):
+        return ""
+    until = f", valid until {line['wanted_not_after']}" if line["wanted_not_after"] else ""
+    return f"; the master offers version {line['wanted']}{until}"
 
 
 def one_line(text: str) -> str:

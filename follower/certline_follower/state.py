@@ -78,12 +78,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A wish that the master refused; it is put again when the wish or the grants change, or when due."""
+    """A wish that the master refused; it is put again when it or the manifest changes (pauses.py), or when due."""
 
-    wished: tuple[str, ...]
     names: tuple[str, ...]  # those without a grant
-    grants: str  # see planning.grants_tag
     retry: Retry
+    manifest: str = ""  # the one that was followed then, see wishes.mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,9 @@ class State:
     """The whole document."""
 
     format: int = FORMAT
-    follower_id: str = ""  # whose state it is: of no use after a new enrolment
+    follower_id: str = ""  # whose state it is: of no use to another follower
+    identity: str = ""  # thumbprint of its key, another one after each enrolment
+    settings: dict[str, str] = field(default_factory=dict)  # those last followed: part -> tag, see pauses.py
     epoch: int = 0
     serial: int = 0
     etag: str | None = None
@@ -158,6 +159,9 @@ class State:
     def installed(self, name: str) -> VersionRef | None:
         return self.live.versions.get(name) if self.live else None
 
+    def shows(self, generation: int) -> bool:
+        return self.live is not None and self.live.generation == generation
+
     def with_line(self, name: str, line: HeldLine) -> "State":
         return replace(self, lines={**self.lines, name: line})
 
@@ -170,11 +174,18 @@ def swapped(state: State) -> State:
     return replace(
         state,
         live=pending.shown,
-        former=None if pending.back else state.live,
+        former=_former(state, pending),
         debts={**state.debts, **pending.debts},
         pending=None,
         prune=True,
     )
+
+
+def _former(state: State, pending: Pending) -> Shown | None:
+    """What may be put back after the swap; the same as before where only outputs were put back in place."""
+    if pending.back:
+        return None
+    return state.former if state.shows(pending.shown.generation) else state.live
 
 
 def settled(state: State, generation: int | None, versions: dict[str, int]) -> State:

@@ -63,7 +63,7 @@ def _why(refused: Refused) -> str:
 def _refusal(host: Host, step: wishes.Ask, refused: Refused) -> Refusal:
     former = host.state.line(step.line).refusal
     retry = Retry((former.retry.attempts if former else 0) + 1, time_text(_again_at(host, refused)), _why(refused))
-    return Refusal(step.names, refused.problem.names, step.grants, retry)
+    return Refusal(refused.problem.names, retry, step.manifest)
 
 
 def _again_at(host: Host, refused: Refused) -> datetime:

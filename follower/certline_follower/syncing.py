@@ -6,7 +6,7 @@ from certline_follower.ending import AWAY, CHANGED, FAILED, NOTHING, REFUSED
 from certline_follower.host import Host
 from certline_follower.master_faults import Refused, Unreachable
 from certline_follower.planning import Step
-from certline_follower.turn import Outcome, recover, turn
+from certline_follower.turn import Outcome, insist, recover, turn
 
 LONGEST_POLL = 55  # seconds
 _SHORT = 1.0  # seconds between two looks where the master does not hold a request open
@@ -39,9 +39,13 @@ class Synced:
 
 
 def sync(host: Host, timeout: float) -> Synced:
-    """Run turns; lines without any version are waited for up to `timeout` seconds. Raises StateError, InstallFault."""
+    """Run turns, the first without regard to pauses; first versions are waited for up to `timeout` seconds.
+
+    Raises StateError, InstallFault.
+    """
     until = host.clock.monotonic() + timeout
     notes = recover(host)
+    insist(host)
     outcome = turn(host)
     synced = Synced(outcome, notes)
     _add(synced, outcome)

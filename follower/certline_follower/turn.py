@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from certline_follower import installing, planning, reports, steps, wishes
+from certline_follower import installing, pauses, planning, reports, steps, wishes
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, StepFailed, StepRefused, log
 from certline_follower.master_client import ManifestAnswer
 from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
 from certline_follower.planning import Plan
-from certline_follower.state import State, settled
+from certline_follower.state import HeldLine, State, settled
 from certline_shared import manifest as manifests
+from certline_shared import signing
 from certline_shared.manifest import BadManifest, Manifest
 
 MOST_ROUNDS = 100  # a turn ends by itself; this stops one that would not
@@ -58,15 +59,31 @@ def recover(host: Host) -> list[str]:
     """
     note = host.keeper.load()
     notes = [note] if note else []
-    if host.state.follower_id != host.identity.follower_id:
-        host.save(State(follower_id=host.identity.follower_id))
+    host.save(_of_identity(host))
     if not host.keeper.read_only:
         host.installer.recover()
     live = host.installer.live()
     state = settled(host.state, live.number if live else None, live.lines if live else {})
-    host.save(_checked(host, state, notes))
+    host.save(pauses.ended_by_settings(_checked(host, state, notes), host.settings))
     host.manifest = _kept_manifest(host)
     return notes
+
+
+def insist(host: Host) -> None:
+    """Somebody asks: the next turn tries at once all that would wait for its time."""
+    host.save(pauses.all_ended(host.state))
+
+
+def _of_identity(host: Host) -> State:
+    """The state, as far as it is of use to the identity; an enrolment proved the master, whatever life it has now."""
+    state, follower = host.state, host.identity.follower_id
+    mark = signing.thumbprint(signing.identity_public(host.identity.identity_key))
+    if state.follower_id != follower:
+        return State(follower_id=follower, identity=mark)
+    if state.identity == mark:
+        return state
+    lines = {name: HeldLine(keys=line.keys) for name, line in state.lines.items()}
+    return replace(state, identity=mark, epoch=0, serial=0, etag=None, manifest=b"", lines=lines)
 
 
 def _checked(host: Host, state: State, notes: list[str]) -> State:
@@ -114,13 +131,14 @@ def turn(host: Host, wait: int = 0) -> Outcome:
 
 
 def preview(host: Host) -> tuple[Plan, MasterFault | None]:
-    """What a turn would do now, and why the master could not be asked, if so; does nothing."""
+    """What a turn that somebody asks for would do now, and why the master could not be asked, if so; does nothing."""
     away: MasterFault | None = None
+    insist(host)
     try:
         _ask_master(host, 0)
     except MasterFault as fault:
         away = fault
-    return planning.plan(host.settings, host.state, host.manifest, host.now()), away
+    return _plan(host), away
 
 
 def _ask_master(host: Host, wait: int) -> ManifestAnswer:
@@ -169,7 +187,7 @@ def work(host: Host, outcome: Outcome) -> None:
     _try(host, outcome, lambda host: host.installer.recover())
     _try(host, outcome, installing.finish_going_back)
     for _ in range(MOST_ROUNDS):
-        plan = _plan(host, outcome)
+        plan = _plan(host, reachable=outcome.away is None)
         steps = [step for step in plan.steps if _name(step) not in tried]
         stage = planning.next_stage(steps)
         if not stage:
@@ -180,8 +198,9 @@ def work(host: Host, outcome: Outcome) -> None:
     _conclude(outcome, plan)
 
 
-def _plan(host: Host, outcome: Outcome) -> Plan:
-    return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=outcome.away is None)
+def _plan(host: Host, *, reachable: bool = True) -> Plan:
+    astray = host.installer.astray()
+    return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, astray=astray)
 
 
 def _name(step: planning.Step) -> str:

@@ -1,6 +1,5 @@
 """What one line must ask of the master: its key, its request, and what to make of a refusal. Pure."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,7 +28,7 @@ class Ask:
     wished: tuple[str, ...] | None  # None: the operator made the line, its names come from the master
     names: tuple[str, ...]
     key_types: tuple[str, ...]
-    grants: str
+    manifest: str  # see mark
     reason: str
 
 
@@ -43,9 +42,9 @@ class Wanted:
     refused: bool = False
 
 
-def grants_tag(manifest: Manifest) -> str:
-    """What tells one set of grants from another."""
-    return hashlib.sha256("\n".join(sorted(manifest.grants)).encode()).hexdigest()[:16]
+def mark(manifest: Manifest) -> str:
+    """What tells one manifest from another: the serial rises with each change of grants or lines."""
+    return f"{manifest.epoch}.{manifest.serial}"
 
 
 def wish_of(
@@ -56,9 +55,8 @@ def wish_of(
         return Wanted(notes=(_no_such_line(line, manifest),), refused=True)
     names = line.names or (offered.names if offered else ())
     types = _key_types(line, offered)
-    grants = grants_tag(manifest)
     refusal = held.refusal
-    if refusal and refusal.wished == names and refusal.grants == grants and not refusal.retry.is_due(now, LONGEST_WAIT):
+    if refusal and refusal.manifest == mark(manifest) and not refusal.retry.is_due(now, LONGEST_WAIT):
         due = read_time(refusal.retry.due)
         note = f"line {line.name} is refused: {refusal.retry.error}"
         return Wanted(
@@ -69,7 +67,7 @@ def wish_of(
     if reason is None:
         return Wanted(dues=_dues(offered, held))
     makes = tuple(MakeKey(line.name, kind, f"line {line.name} has no {kind} key yet") for kind in missing)
-    return Wanted(steps=(*makes, Ask(line.name, line.names, names, types, grants, reason)))
+    return Wanted(steps=(*makes, Ask(line.name, line.names, names, types, mark(manifest), reason)))
 
 
 def _no_such_line(line: LineSettings, manifest: Manifest) -> str:
@@ -92,6 +90,8 @@ def _reason(
 ) -> str | None:
     """Why the wish is to be put now, or None."""
     asked = held.asked
+    if held.refusal is not None:
+        return f"it was refused: {held.refusal.retry.error}"
     if asked is None:
         if offered is not None and not offered.csr_wanted and _issued_for(offered, names, types, held):
             return None  # the state was lost, the master still knows

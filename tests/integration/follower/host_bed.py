@@ -96,7 +96,15 @@ class Bed:
             return self.clients[-1]
 
         loaded.state_dir.mkdir(exist_ok=True)
-        enrolling.enrol(text, loaded.state_dir, connect=connect, chance=SystemChance(), agent=AGENT, replace=replace)
+        enrolling.enrol(
+            text,
+            loaded.state_dir,
+            connect=connect,
+            clock=self.clock,
+            chance=SystemChance(),
+            agent=AGENT,
+            replace=replace,
+        )
 
     def host(self, *, read_only: bool = False) -> Host:
         """A freshly started follower, recovered."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ import pytest
 from certline_follower import cli
 from certline_follower.lock import RunLock
 from certline_follower.syncing import sync
+from certline_shared import certificates
+from certline_shared.messages import time_text
 from tests.fakes.clock import FakeClock
 from tests.fakes.master import FakeMaster, Reply
-from tests.integration.follower.host_bed import Bed
+from tests.integration.follower.host_bed import Bed, MovableClock
 
 
 def command(bed: Bed, *words: str) -> int:
@@ -168,7 +171,7 @@ def test_plan_shows_steps_with_reasons_and_does_nothing(
     bed: Bed, master: FakeMaster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(bed, "plan") == 0
-    assert "make a ecdsa-p256 key for line shop: line shop has no ecdsa-p256 key yet" in capsys.readouterr().out
+    assert "make an ecdsa-p256 key for line shop: line shop has no ecdsa-p256 key yet" in capsys.readouterr().out
     assert not (bed.state_dir / "keys").exists()
     assert not master.asked("PUT")
     bed.settle()
@@ -176,6 +179,28 @@ def test_plan_shows_steps_with_reasons_and_does_nothing(
     command(bed, "plan")
     assert capsys.readouterr().out == "nothing to do\n"
     assert {path: path.stat().st_mtime_ns for path in bed.folder.rglob("*")} == tree
+
+
+def test_a_reason_of_many_lines_takes_one_line_for_its_step(
+    bed: Bed, master: FakeMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed.configure(bed.line("shop", "shop.example.org"), on_failure="warn")
+    bed.settle()
+    (bed.folder / "web.sh").write_text("#!/bin/sh\ntest $1 = check && exit\necho one\necho two\nexit 1\n")
+    master.issue("shop")
+    command(bed, "sync")
+    capsys.readouterr()
+    assert command(bed, "plan") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["reload web: try 2, after: its reload failed: exit code 1 one two"]
+
+
+def test_plan_shows_which_output_is_to_be_put_back(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    bed.settle()
+    (bed.folder / "shop.pem").unlink()
+    command(bed, "plan")
+    assert capsys.readouterr().out == f"install shop: shop: {bed.folder}/shop.pem is missing\n"
+    assert not (bed.folder / "shop.pem").exists()
 
 
 def test_status_shows_each_line_as_text_and_as_json(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,6 +221,43 @@ def test_status_shows_why_a_line_is_refused(bed: Bed, capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert "shop: refused, no version" in told
     assert "no grant for evil.example.org" in told
+
+
+def test_status_forgets_a_refusal_as_soon_as_the_wish_changed_in_the_file(
+    bed: Bed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed.settle()
+    bed.configure(bed.line("shop", "evil.example.org"))
+    bed.turn()
+    bed.configure(bed.line("shop", "shop.example.org"))
+    command(bed, "status")
+    told = capsys.readouterr().out
+    assert "installed, version 1" in told
+    assert "refused" not in told
+    assert "no grant" not in told
+
+
+def test_status_shows_what_is_installed_beside_what_is_offered(
+    bed: Bed, master: FakeMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed.settle()
+    installed = until(master, 1)
+    bed.fail_after_next_install("web", "check")
+    master.clock = MovableClock(timedelta(days=10))
+    master.issue("shop")
+    bed.turn()
+    command(bed, "status")
+    told = capsys.readouterr().out
+    assert f"version 1, valid until {installed}; the master offers version 2, valid until {until(master, 2)}" in told
+    command(bed, "status", "--output", "json")
+    (line,) = json.loads(capsys.readouterr().out)["lines"]
+    assert (line["installed"], line["not_after"]) == (1, installed)
+    assert (line["wanted"], line["wanted_not_after"]) == (2, until(master, 2))
+
+
+def until(master: FakeMaster, version: int) -> str:
+    chain = master.lines["shop"].versions[version]["ecdsa-p256/chain.pem"]
+    return time_text(certificates.read_chain(chain).not_after)
 
 
 def test_status_of_a_host_that_is_not_enrolled_says_so(fresh_bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,6 +326,26 @@ def test_status_imports_neither_httpx_nor_cryptography(bed: Bed) -> None:
     program = [sys.executable, "-c", look, "--config", str(bed.file), "status"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [("status",), ("config", "example"), ("--help",), ("sync", "--output", "json")])
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_a_reader_that_went_away_is_no_matter_for_a_word(
+    bed: Bed,
+    words: tuple[str, ...],
+    unbuffered: bool,
+) -> None:
+    bed.settle()
+    ours, theirs = os.pipe()
+    os.close(ours)
+    program = [sys.executable, "-m", "certline_follower.entry", "--config", str(bed.file), *words]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    env |= {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
+    with os.fdopen(theirs, "wb") as output:
+        done = subprocess.run(
+            program, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=env
+        )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_without_its_dependencies_the_program_says_which_extra_to_install(bed: Bed) -> None:

@@ -12,6 +12,7 @@ from certline_follower.identity import IdentityError, NotEnrolled
 from certline_follower.master_faults import Unreachable, Untrusted
 from certline_shared import enrolment, signing
 from certline_shared.enrolment import BadEnrolmentString
+from certline_shared.messages import DeploymentReport
 from tests.fakes.master import FakeMaster, Reply
 from tests.integration.follower.host_bed import Bed
 
@@ -129,6 +130,33 @@ def test_a_replaced_identity_keeps_what_is_installed_and_reloads_nothing(bed: Be
     assert not bed.settle().failures
     assert bed.shown("shop") == shown
     assert bed.reloads() == reloads
+
+
+def test_a_replaced_identity_follows_a_master_whose_serial_and_epoch_are_lower_now(
+    bed: Bed, master: FakeMaster
+) -> None:
+    master.epoch, master.serial = 7, 40
+    bed.settle()
+    keys = {file.name: file.read_bytes() for file in bed.state_dir.glob("keys/shop/*")}
+    master.epoch, master.serial = 2, 0
+    master.lines.clear()
+    assert "rollback" in str(bed.turn().away)
+    bed.enrol(replace=True)
+    outcome = bed.settle()
+    assert (outcome.away, outcome.failures) == (None, [])
+    state = bed.host().state
+    assert (state.epoch, state.serial) == (2, master.serial)
+    assert {file.name: file.read_bytes() for file in bed.state_dir.glob("keys/shop/*")} == keys
+    assert master.last_report("shop") == DeploymentReport("shop", 1, "reloaded")
+
+
+def test_after_a_replaced_identity_an_older_manifest_is_refused_as_ever(bed: Bed, master: FakeMaster) -> None:
+    bed.settle()
+    bed.enrol(replace=True)
+    bed.settle()
+    master.serial, master.tampering.manifest = 0, lambda made: replace(made, serial=0)
+    master.set_line("shop", error="x")
+    assert "rollback" in str(bed.turn().away)
 
 
 def test_a_host_without_identity_says_what_to_run(fresh_bed: Bed) -> None:

@@ -92,6 +92,17 @@ def test_a_renewal_killed_while_files_are_swapped_is_installed_and_reloaded(
     assert bed.reloads() > 1
 
 
+@pytest.mark.parametrize(
+    "place", ["install.intended", "install.after_each_staged", "install.after_each_output", "install.swapped"]
+)
+def test_a_mend_killed_at_any_place_is_finished_and_reloaded(bed: Bed, master: FakeMaster, place: str) -> None:
+    bed.settle()
+    (bed.folder / "shop.pem").unlink()
+    killed(bed, "sync", at=place)
+    assert_converges(bed, master, 1)
+    assert bed.reloads() == 2
+
+
 @pytest.mark.parametrize("place", GOING_BACK)
 def test_going_back_killed_at_any_place_ends_at_the_former_version(bed: Bed, master: FakeMaster, place: str) -> None:
     bed.settle()
@@ -100,8 +111,7 @@ def test_going_back_killed_at_any_place_ends_at_the_former_version(bed: Bed, mas
     failure = bed.fail("web", "reload")
     killed(bed, "sync", at=place)
     failure.unlink()
-    done = follower(bed, "sync")
-    assert done.returncode == 4
+    assert bed.turn().held_back
     assert bed.shown("shop") == good
     assert bed.content() == bed.calls[-1].split()[2]
     master.issue("shop")

@@ -32,7 +32,7 @@ from certline_follower.state import (
     State,
     VersionRef,
 )  # fmt: skip
-from certline_follower.wishes import Ask, MakeKey, grants_tag
+from certline_follower.wishes import Ask, MakeKey, mark
 from certline_shared.key_types import KeyType
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import DeploymentReport, time_text
@@ -176,6 +176,29 @@ def test_a_held_back_version_is_neither_pulled_nor_installed_before_its_time() -
     assert made.next_look == NOW + timedelta(seconds=30)
 
 
+def test_a_held_back_version_whose_time_has_come_is_held_back_no_more() -> None:
+    held = replace(asked(), held_back=HeldBack(ref(2), PAST))
+    made = plan(WISH, at_rest().with_line("shop", held), manifest(offered(version=2)), NOW)
+    assert steps(made)[0] == "Pull"
+    assert (made.held_back, made.notes) == (False, ())
+
+
+def test_an_output_that_is_astray_is_installed_anew_and_its_service_reloaded() -> None:
+    both = settings(line("mail", services=("smtp",)), line("shop"))
+    (install,) = plan(both, at_rest(1, "mail", "shop"), None, NOW, astray={"shop": "/a.pem is missing"}).steps
+    assert isinstance(install, Install)
+    assert install.services == {"web": ("shop",)}
+    assert install.reason == "shop: /a.pem is missing"
+
+
+def test_an_output_that_could_not_be_put_back_waits_for_its_time() -> None:
+    state = at_rest()
+    failed = {generation_tag(state.live.tags if state.live else {}): SOON}
+    made = plan(WISH, replace(state, failed=failed), None, NOW, astray={"shop": "/a.pem is missing"})
+    assert made.steps == ()
+    assert made.held_back
+
+
 def test_a_newer_version_than_the_held_back_one_is_pulled() -> None:
     held = replace(asked(), pulled=ref(2), held_back=HeldBack(ref(2), SOON))
     assert "Pull" in steps(plan(WISH, at_rest().with_line("shop", held), manifest(offered(version=3)), NOW))
@@ -192,15 +215,14 @@ def test_a_generation_that_failed_is_followed_by_one_of_each_line_alone() -> Non
     assert install.changed == ("mail",)
 
 
-def test_a_refused_wish_waits_for_other_grants_or_an_hour() -> None:
-    refusal = Refusal(("shop.example.org",), ("shop.example.org",), grants_tag(manifest()), SOON)
+def test_a_refused_wish_waits_for_another_manifest_or_an_hour() -> None:
+    refusal = Refusal(("shop.example.org",), SOON, mark(manifest()))
     state = State(lines={"shop": HeldLine(keys={EC: PIN}, refusal=refusal)})
     made = plan(WISH, state, manifest(), NOW)
     assert (made.steps, made.refused, made.waiting) == ((), ("shop",), ())
-    assert steps(plan(WISH, state, manifest(grants=("other.example.org",)), NOW)) == ["Ask"]
+    assert steps(plan(WISH, state, replace(manifest(), serial=2), NOW)) == ["Ask"]
+    assert steps(plan(WISH, state, replace(manifest(), epoch=2), NOW)) == ["Ask"]
     assert steps(plan(WISH, state, manifest(), NOW + timedelta(minutes=61))) == ["Ask"]
-    renamed = settings(line("shop", "new.example.org"))
-    assert steps(plan(renamed, state, manifest(), NOW)) == ["Ask"]
 
 
 def test_a_request_that_the_master_lost_is_sent_again_in_time() -> None:
