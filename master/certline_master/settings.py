@@ -163,9 +163,9 @@ def find(config: str | None, folder: Path | None = None) -> Path:
     for path in tried:
         if path.is_file():
             return path.resolve()
-    listed = " nor ".join(str(path) for path in tried)
+    listed = f"found neither {tried[0]} nor {tried[1]}" if len(tried) > 1 else f"{wished} is not there"
     raise SettingsError(
-        f"no settings: found neither {listed}. Make them with `certline init --origin https://NAME:PORT`"
+        f"no settings: {listed}. Make them with `certline init --origin https://NAME:PORT`"
     )
 
 

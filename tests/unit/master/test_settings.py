@@ -53,7 +53,7 @@ def test_an_absolute_name_is_tried_only_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as fault:
         find(str(tmp_path / "elsewhere" / "certline.toml"), tmp_path)
 
-    assert f"found neither {tmp_path}/elsewhere/certline.toml." in str(fault.value)
+    assert f"no settings: {tmp_path}/elsewhere/certline.toml is not there." in str(fault.value)
     assert "etc" not in str(fault.value)
 
 
