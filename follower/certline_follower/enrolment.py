@@ -1,6 +1,7 @@
 """Enrolment: from a one-time string to an identity; the keys are on disk before the first request."""
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +9,18 @@ from typing import Protocol
 
 from certline_follower import identity as identities
 from certline_follower.identity import Identity
-from certline_follower.master_faults import Refused, Untrusted
+from certline_follower.master_faults import Refused, Unreachable, Untrusted
 from certline_follower.private_files import write_private
 from certline_shared import codec, messages, sealing, signing
 from certline_shared.chance import Chance
+from certline_shared.clock import Clock
 from certline_shared.enrolment import EnrolmentString, answer_mac, mac_holds, mac_key, request_mac
 from certline_shared.failpoints import failpoint
 from certline_shared.messages import EnrolAnswer, EnrolRequest
 
 FAILPOINTS = ("enrol.keys_written", "enrol.answered", "enrol.identity_written")
 _NAME = "enrolment.json"
+MOST_WAIT_SECONDS = 60
 
 
 class EnrolmentError(Exception):
@@ -46,23 +49,64 @@ class _Begun:
 
 
 def enrol(
-    text: EnrolmentString, state_dir: Path, *, connect: Connect, chance: Chance, agent: str, replace: bool = False
+    text: EnrolmentString,
+    state_dir: Path,
+    *,
+    connect: Connect,
+    clock: Clock,
+    chance: Chance,
+    agent: str,
+    replace: bool = False,
 ) -> Identity:
     """Enrol this host and save its identity (security note 2.4); the same string may be used again after a lost answer.
 
     Raises EnrolmentError (already enrolled, refused), MasterFault and OSError; the former identity then stands.
     """
+    done = _done_before(text, state_dir)
+    if done is not None:
+        return done
     if not replace:
         _check_not_enrolled(state_dir)
     begun = _begin(text, state_dir, chance)
     failpoint("enrol.keys_written")
-    body = _ask(text, begun, connect(text.token_id, begun.identity_key), agent)
+    body = _ask(text, begun, Patient(connect(text.token_id, begun.identity_key), clock), agent)
     failpoint("enrol.answered")
     identity = _identity(text, begun, _believed(text, begun, body))
     identities.save(state_dir, identity)
     failpoint("enrol.identity_written")
     (state_dir / _NAME).unlink(missing_ok=True)
     return identity
+
+
+def _done_before(text: EnrolmentString, state_dir: Path) -> Identity | None:
+    """The identity that this very string gave before a kill came between writing it and saying so."""
+    try:
+        begun = codec.read(_Begun, (state_dir / _NAME).read_bytes(), most_bytes=identities.MOST_BYTES)
+        identity = identities.load(state_dir)
+    except (FileNotFoundError, codec.BadMessage, identities.IdentityError):
+        return None
+    if begun.token_id != text.token_id or begun.identity_key != identity.identity_key:
+        return None
+    (state_dir / _NAME).unlink()
+    return identity
+
+
+class Patient:
+    """An Enroller that comes again when the master asks for a moment: many hosts may share one address."""
+
+    def __init__(self, enroller: Enroller, clock: Clock) -> None:
+        self._enroller, self._clock = enroller, clock
+
+    def enrol(self, body: bytes) -> bytes:
+        deadline = self._clock.monotonic() + MOST_WAIT_SECONDS
+        while True:
+            try:
+                return self._enroller.enrol(body)
+            except Unreachable as away:
+                pause = away.retry_after
+                if pause is None or self._clock.monotonic() + pause > deadline:
+                    raise
+            self._clock.pause(pause, threading.Event())
 
 
 def _check_not_enrolled(state_dir: Path) -> None:

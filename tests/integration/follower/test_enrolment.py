@@ -50,6 +50,29 @@ def test_a_lost_answer_is_had_again_with_the_same_token_and_keys(fresh_bed: Bed,
     assert len(master.used) == 1
 
 
+def test_a_master_that_asks_for_a_moment_gets_it(fresh_bed: Bed, master: FakeMaster) -> None:
+    """One enrolment a second per address is all it takes, and a whole site may share one."""
+    master.ready_replies = [Reply(429, headers={"Retry-After": "1"})] * 2
+    before = fresh_bed.clock.monotonic()
+    fresh_bed.enrol()
+    assert fresh_bed.clock.monotonic() - before >= 2
+    assert identity(fresh_bed)["follower"] == "host"
+
+
+def test_an_enrolment_that_was_killed_at_its_very_end_is_good(fresh_bed: Bed, master: FakeMaster) -> None:
+    token = master.token()
+    fresh_bed.enrol(token)
+    made = identity(fresh_bed)
+    begun = {"identity_key": made["identity_key"], "sealing_key": made["sealing_key"], "nonce": "AAAA"}
+    token_id = enrolment.from_text(token).token_id
+    (fresh_bed.state_dir / "enrolment.json").write_text(json.dumps({"token_id": token_id, **begun}))
+    fresh_bed.enrol(token)
+    assert identity(fresh_bed) == made
+    assert not (fresh_bed.state_dir / "enrolment.json").exists()
+    with pytest.raises(EnrolmentError, match="enrolled already"):
+        fresh_bed.enrol(token)
+
+
 def test_a_used_token_is_refused_naming_what_to_do(fresh_bed: Bed, master: FakeMaster, tmp_path: Path) -> None:
     token = master.token()
     fresh_bed.enrol(token)
