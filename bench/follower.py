@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench._report import Report
@@ -18,6 +19,8 @@ from tests.integration.follower.host_bed import Bed
 MOST_STATUS_SECONDS = 0.100
 MOST_SYNC_SECONDS = 0.35
 MOST_SYNC_MIB = 45.0
+OUTPUTS = 50
+MOST_LOOK_SECONDS = 0.005
 
 # The peak of the program's own memory map: getrusage would count that of the process which started it too.
 _PEAK = """
@@ -39,10 +42,12 @@ def main() -> int:
             report.figures[f"{command}_seconds"] = round(statistics.median(times), 4)
             report.figures[f"{command}_seconds_worst"] = round(max(times), 4)
             report.figures[f"{command}_peak_mib"] = _peak_mib(bed, command)
+        report.figures["look_at_outputs_seconds"] = round(_look_seconds(Path(folder) / "many", master, asked.rounds), 5)
     report.figures["python_alone_seconds"] = round(statistics.median(_bare() for _ in range(asked.rounds)), 4)
     report.goal("status, s", report.figures["status_seconds"], MOST_STATUS_SECONDS)
     report.goal("sync with nothing to do, s", report.figures["sync_seconds"], MOST_SYNC_SECONDS)
     report.goal("sync with nothing to do, peak MiB", report.figures["sync_peak_mib"], MOST_SYNC_MIB)
+    report.goal(f"look at {OUTPUTS} outputs, s", report.figures["look_at_outputs_seconds"], MOST_LOOK_SECONDS)
     return 0 if report.close(asked.json) else 1
 
 
@@ -63,6 +68,29 @@ def _host(folder: Path, master: FakeMaster) -> Bed:
     bed.settle()
     bed.close()
     return bed
+
+
+def _look_seconds(folder: Path, master: FakeMaster, rounds: int) -> float:
+    """What each turn spends on the places of its outputs, half of them copies."""
+    folder.mkdir()
+    bed = Bed(folder, master)
+    more = [
+        f'[[line.output]]\nkind = "cert"\npath = "{folder}/{n}.crt"\nas = "{("link", "copy")[n % 2]}"\n'
+        for n in range(1, OUTPUTS)
+    ]
+    bed.configure(bed.line("shop", "shop.example.org") + "".join(more))
+    bed.enrol()
+    host = bed.host()
+    bed.settle(host)
+    bed.close()
+    assert not host.installer.astray()
+    return statistics.median(_timed(host.installer.astray) for _ in range(rounds))
+
+
+def _timed(act: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
 
 
 def _seconds(bed: Bed, command: str) -> float:
