@@ -74,6 +74,19 @@ def test_answers_stay_while_the_ca_may_look_and_go_however_the_order_ends(bed: S
     assert [row.value for row in found] == (["one"] if ended else [])
 
 
+def test_a_value_that_another_live_order_needs_stays_until_that_has_ended(bed: StoreBed) -> None:
+    """A CA that hands a pending order out again gives the same token for the next one."""
+    _order(bed, OrderState.FAILED, _row(bed, "one"), _row(bed, "two"))
+    same = _row(bed, "one")
+    _order(bed, OrderState.PUBLISHING, same)
+    with bed.store.read() as records:
+        assert [row.value for row in records.orders.to_remove(SYSTEM, now=bed.now, limit=9)] == ["two"]
+    bed.write(lambda records: records.orders.save_challenges(SYSTEM, [replace(same, state=ChallengeState.REMOVED)]))
+    with bed.store.read() as records:
+        found = records.orders.to_remove(SYSTEM, now=bed.now, limit=9)
+        assert sorted(row.value for row in found) == ["one", "two"]
+
+
 def test_a_removal_that_failed_is_tried_again_at_its_time(bed: StoreBed) -> None:
     row = _row(bed, "one")
     order = _order(bed, OrderState.FAILED, row)

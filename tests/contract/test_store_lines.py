@@ -87,6 +87,16 @@ def test_the_next_look_can_be_set_alone(bed: StoreBed) -> None:
         bed.write(lambda records: records.lines.set_next_look(SYSTEM, "gone", None))
 
 
+def test_a_look_that_has_ended_does_not_undo_one_that_was_asked_for_meanwhile(bed: StoreBed) -> None:
+    line, later = bed.line(bed.follower(), next_look=bed.now), bed.now + HOUR
+    assert bed.write(lambda records: records.lines.looked(SYSTEM, line.id, was=bed.now, then=later))
+    assert not bed.write(lambda records: records.lines.looked(SYSTEM, line.id, was=bed.now, then=None))
+    assert bed.read(lambda records: records.lines.by_id(SYSTEM, line.id)).next_look == later
+    assert bed.write(lambda records: records.lines.looked(SYSTEM, line.id, was=later, then=None))
+    assert bed.write(lambda records: records.lines.looked(SYSTEM, line.id, was=None, then=later))
+    assert not bed.write(lambda records: records.lines.looked(SYSTEM, "gone", was=None, then=None))
+
+
 def _csr(line: Line, key_type: KeyType = KeyType.ECDSA_P256, spki: str = "aa") -> LineCsr:
     return LineCsr(key_type, b"csr " + spki.encode(), spki, line.names)
 

@@ -49,6 +49,36 @@ def open_fresh_store(folder: Path, clock: FakeClock, chance: SeededChance) -> Sq
     return store
 
 
+def configure(store: Store, **issuer: object) -> None:
+    """An issuer, a zone for example.com, and follower web-1."""
+    made = replace(Issuer("issuer", "ca", Owner.FILE, "https://fake-ca.example/dir", is_default=True), **issuer)  # type: ignore[arg-type]
+    grants = (Grant(GrantKind.REQUEST, "shop.example.com"),)
+
+    def write(records: Records) -> None:
+        records.issuers.save(SYSTEM, made)
+        records.zones.save(SYSTEM, Zone("zone", "example.com", Owner.FILE, "rfc2136"))
+        records.followers.save(SYSTEM, Follower("follower", "web-1", Owner.FILE, FollowerState.ACTIVE, grants))
+
+    store.write(write)
+
+
+def want(store: Store, name: str, names: Sequence[str], key: PrivateKey, now: datetime) -> None:
+    """A line, and its follower's request for it."""
+    line = Line(f"line-{name}", name, Owner.FILE, "follower", tuple(names), next_look=now)
+
+    def write(records: Records) -> None:
+        records.lines.save(SYSTEM, line)
+        records.lines.put_csr(SYSTEM, line.id, request_of(key, names))
+
+    store.write(write)
+
+
+def request_of(key: PrivateKey, names: Sequence[str]) -> LineCsr:
+    der = make_csr(key, tuple(names))
+    facts = read_csr(der)
+    return LineCsr(facts.key_type, der, facts.spki_sha256, facts.names)
+
+
 @dataclass
 class Engine:
     """A master without threads. `kill` forgets all that was only in memory, as SIGKILL does."""
@@ -80,30 +110,15 @@ class Engine:
     # --- what the operator and the follower do ---
 
     def configure(self, **issuer: object) -> None:
-        """An issuer, a zone for example.com, and follower web-1."""
-
-        made = replace(Issuer("issuer", "ca", Owner.FILE, "https://fake-ca.example/dir", is_default=True), **issuer)  # type: ignore[arg-type]
-        grants = (Grant(GrantKind.REQUEST, "shop.example.com"),)
-
-        def write(records: Records) -> None:
-            records.issuers.save(SYSTEM, made)
-            records.zones.save(SYSTEM, Zone("zone", "example.com", Owner.FILE, "rfc2136"))
-            records.followers.save(SYSTEM, Follower("follower", "web-1", Owner.FILE, FollowerState.ACTIVE, grants))
-
-        self.store.write(write)
+        configure(self.store, **issuer)
 
     def want(self, name: str, names: Sequence[str], key: PrivateKey | None = None) -> PrivateKey:
-        """A line, and its follower's request for it."""
         key = key or generate(KeyType.ECDSA_P256)
-        line = Line(f"line-{name}", name, Owner.FILE, "follower", tuple(names), next_look=self.clock.now())
-        self.store.write(lambda records: records.lines.save(SYSTEM, line))
-        self.request(name, names, key)
+        want(self.store, name, names, key, self.clock.now())
         return key
 
     def request(self, name: str, names: Sequence[str], key: PrivateKey) -> None:
-        der = make_csr(key, tuple(names))
-        facts = read_csr(der)
-        csr = LineCsr(facts.key_type, der, facts.spki_sha256, facts.names)
+        csr = request_of(key, names)
         self.store.write(lambda records: records.lines.put_csr(SYSTEM, f"line-{name}", csr))
         self.look_at(name)
 

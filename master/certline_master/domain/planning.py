@@ -10,10 +10,12 @@ from certline_master.domain.model import (
     FollowerState,
     LineCsr,
     LineSnapshot,
+    Renewal,
     Version,
     VersionState,
 )
 from certline_master.domain.placement import names_without_grant
+from certline_master.domain.renewal import without_window
 from certline_shared.names import display
 
 LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
@@ -129,7 +131,7 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
         return "the key types changed"
     if any(csr.spki_sha256 != held[csr.key_type].spki_sha256 for csr in _csrs_for(snapshot) if csr.key_type in held):
         return "the follower has a new key"
-    due = [c.renewal for c in live.certificates if c.renewal and c.renewal.at <= now]
+    due = [renewal for renewal in _renewals(live) if renewal.at <= now]
     if due:
         return f"renewal: {due[0].reason}"
     if any(c.not_after and c.not_after <= now for c in live.certificates):
@@ -150,13 +152,25 @@ def _csrs_for(snapshot: LineSnapshot) -> list[LineCsr]:
 
 def _watch(live: Version, now: datetime) -> Plan:
     asks = tuple(AskRenewalInfo(c) for c in live.certificates if _check_due(c, now))
-    looks = [when for c in live.certificates if c.renewal for when in (c.renewal.at, c.renewal.next_check) if when]
+    looks = [when for renewal in _renewals(live) for when in (renewal.at, renewal.next_check) if when]
     standing = f"version {live.number} is live"
-    renewals = [c.renewal for c in live.certificates if c.renewal]
-    if renewals:
-        first = min(renewals, key=lambda renewal: renewal.at)
+    if _renewals(live):
+        first = min(_renewals(live), key=lambda renewal: renewal.at)
         standing += f"; renews {first.at:%Y-%m-%d %H:%M} UTC: {first.reason}"
     return Plan(asks, min((when for when in looks if when > now), default=None), standing)
+
+
+def _renewals(live: Version) -> list[Renewal]:
+    """Of a certificate that may not be asked about any more the time follows from its lifetime: its successor's order
+    may have failed.
+    """
+    found = []
+    for certificate in live.certificates:
+        if certificate.renewal:
+            found.append(certificate.renewal)
+        elif certificate.replaced and certificate.not_before and certificate.not_after:
+            found.append(without_window(certificate.not_before, certificate.not_after, next_check=None))
+    return found
 
 
 def _check_due(certificate: Certificate, now: datetime) -> bool:

@@ -127,9 +127,10 @@ def test_an_issuer_whose_profiles_are_unknown_is_asked_first() -> None:
 
 
 def test_another_lines_order_for_the_same_names_is_waited_for() -> None:
-    decided = plan(replace(WISH, busy_until_order=NOW), NOW)
-    assert decided.actions == ()
-    assert decided.next_look is not None
+    waits = {timedelta(0): timedelta(seconds=2), timedelta(minutes=3): timedelta(minutes=3)}
+    for due, look in (waits | {timedelta(hours=3): timedelta(minutes=10)}).items():
+        decided = plan(replace(WISH, busy_until_order=NOW + due), NOW)
+        assert (decided.actions, decided.next_look) == ((), NOW + look)
 
 
 def test_a_running_order_is_left_alone() -> None:
@@ -157,6 +158,13 @@ def test_renewal_information_is_never_asked_for_a_replaced_or_expired_certificat
     assert not any(
         isinstance(action, AskRenewalInfo) for action in plan(with_versions(live(certificate_)), NOW).actions
     )
+
+
+def test_a_certificate_whose_successor_failed_before_its_renewal_was_known_is_renewed_by_its_lifetime() -> None:
+    decided = plan(with_versions(live(certificate(renewal=None, replaced=True))), NOW)
+    assert decided.actions == ()
+    assert decided.next_look == NOW + timedelta(days=50)
+    assert opened(with_versions(live(certificate(renewal=None, replaced=True))), NOW + timedelta(days=50)).number == 2
 
 
 def test_a_due_certificate_is_renewed_and_named_as_replaced() -> None:
