@@ -120,8 +120,8 @@ def test_what_was_cut_off_half_way_is_finished(init: Init) -> None:
         ((), "master.example:8443", "--origin: 'master.example:8443' is not an origin"),
         (("--listen", "8443"), ORIGIN, "--listen: '8443' is not HOST:PORT"),
         (("--listen", "192.0.2.1:8443", "--with-follower"), ORIGIN, "--with-follower needs the API on loopback too"),
-        (("--database", "mysql://db/certline"), ORIGIN, "/store/url: mysql is not supported"),
-        (("--database", "nonsense"), ORIGIN, "/store/url: it is not a database URL"),
+        (("--database", "mysql://db/certline"), ORIGIN, "store.url: mysql is not supported"),
+        (("--database", "nonsense"), ORIGIN, "store.url: it is not a database URL"),
     ],
 )
 def test_wrong_options_are_told_and_leave_no_settings(

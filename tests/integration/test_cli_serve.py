@@ -87,7 +87,7 @@ def test_an_address_in_use_is_told(master: Master) -> None:
     with closing(socket.create_server(("127.0.0.1", master.port))):
         told = serve(master).refused(3)
 
-    assert told == f"certline: api.listen 127.0.0.1:{master.port}: Address already in use\n"
+    assert told == f"certline: api.listen 127.0.0.1:{master.port}: address already in use\n"
 
 
 @pytest.mark.parametrize("section", ["responder", "http01"])
@@ -97,14 +97,20 @@ def test_an_address_in_use_is_told_for_the_other_listeners_too(master: Master, s
         master.edit("[store]", f'[{section}]\nlisten = "{address}"\n\n[store]')
         told = serve(master).refused(3)
 
-    assert len(told.splitlines()) == 1
-    assert address in told
+    assert told.startswith(f"certline: cannot listen on {address} (")
+    assert told.endswith("): address already in use\n")
 
 
 def test_an_address_of_another_machine_is_told(master: Master) -> None:
     master.edit(f"127.0.0.1:{master.port}", "192.0.2.99:8443")
 
-    assert "api.listen 192.0.2.99:8443: Cannot assign requested address" in serve(master).refused(3)
+    assert "api.listen 192.0.2.99:8443: cannot assign requested address" in serve(master).refused(3)
+
+
+def test_an_address_that_is_none_is_told(master: Master) -> None:
+    master.edit(f"127.0.0.1:{master.port}", "no-such-host.invalid:8443")
+
+    assert "api.listen no-such-host.invalid:8443: " in serve(master).refused(3)
 
 
 def test_a_database_that_is_not_at_head_is_refused_naming_migrate_which_then_helps(
@@ -133,6 +139,13 @@ def test_a_database_that_is_not_there_is_told(master: Master, database: Path) ->
     assert f"there is no database {database}" in serve(master).refused(3)
 
 
+def test_a_store_url_that_is_none_is_told_by_the_settings_name_and_file(master: Master) -> None:
+    master.edit('url = "', 'url = "mysql://root@localhost/certline" # "')
+
+    for told in (serve(master).refused(2), master.command("migrate").refused(2)):
+        assert told.startswith(f"certline: {master.config}: store.url: ")
+
+
 def test_a_store_that_was_never_initialised_is_told(master: Master, database: Path) -> None:
     database.unlink()
     master.command("migrate").well()
@@ -143,7 +156,10 @@ def test_a_store_that_was_never_initialised_is_told(master: Master, database: Pa
 def test_a_kek_that_others_can_read_is_refused(master: Master) -> None:
     (master.folder / "kek").chmod(0o644)
 
-    assert "chmod 0400" in serve(master).refused(2)
+    kek = master.folder / "kek"
+    assert serve(master).refused(2) == (
+        f"certline: {master.config}: secrets.kek: {kek} has mode 0644: run `chmod 0400 {kek}`\n"
+    )
 
 
 def test_another_kek_than_the_databases_is_refused(master: Master) -> None:

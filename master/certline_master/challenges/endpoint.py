@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,13 +54,20 @@ def _split(text: str) -> tuple[str, str, str]:
     return (text, "", "") if text.count(":") > 1 else text.partition(":")
 
 
+def why_not(error: OSError) -> str:
+    """Why an address cannot be had; in the system's words, for Python adds its own to them."""
+    named = error.errno is None or isinstance(error, socket.gaierror)
+    text = str(error.strerror or error) if named else os.strerror(error.errno or 0)
+    hint = ": ports below 1024 need CAP_NET_BIND_SERVICE" if error.errno == errno.EACCES else ""
+    return f"{text[:1].lower()}{text[1:]}{hint}"
+
+
 @contextmanager
 def _explained(endpoint: Endpoint, kind: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = ": ports below 1024 need CAP_NET_BIND_SERVICE" if error.errno == errno.EACCES else ""
-        raise OSError(error.errno, f"cannot listen on {endpoint} ({kind}): {error.strerror}{hint}") from error
+        raise OSError(error.errno, f"cannot listen on {endpoint} ({kind}): {why_not(error)}") from error
 
 
 def listen_tcp(endpoint: Endpoint) -> socket.socket:

@@ -38,7 +38,7 @@ def serve(config: str | None) -> None:
     _log_to(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # until the server takes over
-    with local_faults():
+    with local_faults(settings.file):
         _serve(settings)
 
 
@@ -69,6 +69,7 @@ def _serve(settings: Settings) -> None:
 
 def _with(master: "Master") -> None:
     from certline_master import server
+    from certline_master.challenges.endpoint import why_not
     from certline_master.cli.api_tls import ApiTls
     from certline_master.cli.local_follower import LocalFollower
 
@@ -77,7 +78,7 @@ def _with(master: "Master") -> None:
     try:
         listener = server.listen(settings.api.listen)
     except OSError as fault:
-        raise CommandFailed(f"api.listen {settings.api.listen}: {fault.strerror or fault}", REFUSED) from fault
+        raise CommandFailed(f"api.listen {settings.api.listen}: {why_not(fault)}", REFUSED) from fault
     follower = LocalFollower(settings.local_follower.config)
     api = server.ApiServer(master.app, listener, tls.context, stopping=master.app.state.long_polls.close)
     master.start()
@@ -112,7 +113,9 @@ def migrate(config: str | None) -> None:
     from certline_master.store.schema import migrate as upgrade
 
     with local_faults():
-        changed = upgrade(load(settings_path(config)).store.url)
+        settings = load(settings_path(config))
+    with local_faults(settings.file):
+        changed = upgrade(settings.store.url)
     click.echo(
         "the database was brought to this release's schema" if changed else "nothing to do: the database is at head"
     )
