@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from certline_master.challenges.resolver import Resolver
+from certline_master.challenges.rfc2136 import Rfc2136Solver
+from certline_master.challenges.visibility import AuthoritativeLook
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaUnreachable
 from certline_master.domain.model import Line, Owner
+from certline_master.domain.ports import Solver
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.api_fleet import FLEET, SECRET, changed, faults, plan, short
 
@@ -69,6 +74,23 @@ def test_a_secret_is_stored_sealed_shown_nowhere_and_its_change_is_seen(bed: Bed
         assert records.secrets.read(SYSTEM, "zone-secret", stored.secret or "") == b"b3RoZXI="
     bed.apply(changed(zones={"example.com": zone | {"secret": ""}}))
     assert bed.ask("GET", "/v1/zones/example.com").json()["has_secret"] is False
+
+
+def test_the_solver_checks_a_zone_with_the_secret_that_it_will_have(bed: Bed) -> None:
+    resolver = Resolver(())
+    solver = Rfc2136Solver(resolver, AuthoritativeLook(resolver, bed.clock))
+    cast("dict[str, Solver]", bed.services.solvers)["rfc2136"] = solver
+    signed = {"solver": "rfc2136", "settings": {"server": "192.0.2.53", "key_name": "certline"}}
+
+    def faults_of(zone: dict[str, Any]) -> dict[str, str]:
+        return faults(bed, changed(zones={"example.com": zone}))
+
+    place = "/zones/example.com/settings"
+    assert "key_name needs the key's secret" in faults_of(signed)[place]
+    assert bed.apply(changed(zones={"example.com": signed | {"secret": SECRET}})).status_code == 200
+    assert plan(bed, changed(zones={"example.com": signed}))["changes"] == []  # the stored one counts on
+    assert "key_name needs the key's secret" in faults_of(signed | {"secret": ""})[place]
+    assert "the secret needs the name of its key" in faults_of({"solver": "rfc2136", "settings": {}})[place]
 
 
 def test_a_plan_that_is_no_longer_true_is_not_done(bed: Bed) -> None:
