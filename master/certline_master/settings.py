@@ -164,9 +164,7 @@ def find(config: str | None, folder: Path | None = None) -> Path:
         if path.is_file():
             return path.resolve()
     listed = f"found neither {tried[0]} nor {tried[1]}" if len(tried) > 1 else f"{wished} is not there"
-    raise SettingsError(
-        f"no settings: {listed}. Make them with `certline init --origin https://NAME:PORT`"
-    )
+    raise SettingsError(f"no settings: {listed}. Make them with `certline init --origin https://NAME:PORT`")
 
 
 def load(path: Path) -> Settings:

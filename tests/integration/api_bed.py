@@ -26,6 +26,7 @@ from certline_master.domain.model import (
     GrantKind,
     Owner,
 )
+from certline_master.domain.ports import Store
 from certline_master.store.kek import Kek
 from certline_master.store.opening import SqlStore, open_store
 from certline_master.store.schema import migrate
@@ -51,7 +52,7 @@ class Bed:
     not_ready: list[str]  # why, for /readyz
 
     @property
-    def store(self) -> SqlStore:
+    def store(self) -> Store:
         return self.engine.store
 
     @property
