@@ -9,6 +9,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 UV := .cache/uv/bin/uv
 
+# The tests start the programs hundreds of times: byte code is kept, as where they are installed.
+unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS := never
 # The machine's own trust store, as pip uses it: uv's built-in one knows no proxy of a company or a CI.
 export UV_SYSTEM_CERTS := 1
