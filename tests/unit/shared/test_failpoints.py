@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from certline_shared.failpoints import failpoint, watched
+
 PROGRAM = """
 from certline_shared.failpoints import failpoint
 for _ in range(3):
@@ -42,3 +44,11 @@ def test_an_armed_failpoint_kills_at_its_nth_passing() -> None:
 def test_outside_a_test_or_elsewhere_nothing_happens(environment: dict[str, str]) -> None:
     done = run(**environment)
     assert (done.returncode, done.stdout) == (0, "passed\n" * 3)
+
+
+def test_a_test_in_the_same_process_hears_of_each_place_while_it_watches() -> None:
+    heard: list[str] = []
+    with watched(heard.append):
+        failpoint("here")
+    failpoint("there")
+    assert heard == ["here"]
