@@ -1,6 +1,8 @@
 """From nothing to a certificate on a host: every way of proving a name, on real parts."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,9 @@ from tests.end_to_end.harness import Bed, fleet
 from tests.end_to_end.host import CHANGED, NOTHING, REFUSED, HostLine
 from tests.end_to_end.waiting import eventually, seconds
 from tests.testbed.bind import Bind
+from tests.testbed.bind import bind as bind_server
 from tests.testbed.challtestsrv import ChallTestSrv
+from tests.testbed.parts import require
 from tests.testbed.postgres import PostgresServer
 
 WWW = "www.example.test"
@@ -80,23 +84,26 @@ def test_a_certificate_holds_all_names_and_the_kind_of_key_that_were_asked_for(
     assert (master.line("www@web") or {})["line"]["key_types"] == [key_type]
 
 
+def updated_at(server: Bind, folder: Path) -> dict[str, Any]:
+    """A zone of the fleet file that is updated on this name server."""
+    key, secret = server.keys["hmac-sha256"], folder / "tsig.key"
+    secret.write_text(key.secret)
+    return {
+        "solver": "rfc2136",
+        "server": "127.0.0.1",
+        "port": server.port,
+        "key_name": key.name,
+        "secret": f"file:{secret}",
+        "nameservers": [server.address],
+    }
+
+
 def test_a_name_is_proven_by_rfc_2136_on_a_real_name_server(bed_with: BedMaker, bind: Bind) -> None:
     names = ("example.test", "*.example.test")
-    key = bind.keys["hmac-sha256"]
     with bed_with(dns_server=bind.address) as here:
-        secret = here.folder / "tsig.key"
-        secret.write_text(key.secret)
-        zone = {
-            "solver": "rfc2136",
-            "server": "127.0.0.1",
-            "port": bind.port,
-            "key_name": key.name,
-            "secret": f"file:{secret}",
-            "nameservers": [bind.address],
-        }
         master = here.master(nameservers=(bind.address,))
         master.start()
-        master.set_fleet(fleet(here.ca, {"web": names}, zones={"example.test": zone}))
+        master.set_fleet(fleet(here.ca, {"web": names}, zones={"example.test": updated_at(bind, here.folder)}))
         host = here.enrolled(master, "web")
         host.configure(HostLine("www", names))
 
@@ -105,6 +112,25 @@ def test_a_name_is_proven_by_rfc_2136_on_a_real_name_server(bed_with: BedMaker, 
         assert_installed(host.tls, master.live_serial("www@web") or "")
         eventually(lambda: not bind.records("_acme-challenge.example.test."), 10, "the records are taken away")
         eventually(lambda: not master.standing_challenges(), 5, "the ledger says so")
+
+
+def test_a_name_whose_challenge_is_delegated_by_a_cname_is_proven_where_it_leads(bed_with: BedMaker) -> None:
+    """acme.md D 7"""
+    require("named")
+    delegation = "_acme-challenge.www IN CNAME www-answers.example.test.\n"
+    with bind_server({"example.test": delegation}) as server, bed_with(dns_server=server.address) as here:
+        master = here.master(nameservers=(server.address,))
+        master.start()
+        zones = {"example.test": updated_at(server, here.folder)}
+        master.set_fleet(fleet(here.ca, {"web": [WWW]}, zones=zones))
+        host = here.enrolled(master, "web")
+        host.configure(LINE)
+
+        host.sync().well(CHANGED)
+
+        assert_installed(host.tls, master.live_serial("www@web") or "")
+        eventually(lambda: not server.records("www-answers.example.test."), 10, "the record is taken away")
+        assert server.records(f"_acme-challenge.{WWW}.", "CNAME") == ["www-answers.example.test."]
 
 
 def test_a_name_is_proven_by_the_masters_own_http_listener(bed_with: BedMaker, challtestsrv: ChallTestSrv) -> None:
