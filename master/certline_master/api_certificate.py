@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -81,7 +82,7 @@ def reason_to_renew(chain: str, ca: KeyPair, origins: Iterable[str], now: dateti
         return "a third of its lifetime is left"
     try:
         leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate.encode()))
-    except (ValueError, TypeError, Exception) as fault:  # noqa: BLE001 the library raises InvalidSignature too
+    except (ValueError, TypeError, InvalidSignature) as fault:
         return f"it is not of the present CA: {type(fault).__name__}"
     return None
 
