@@ -55,7 +55,7 @@ class Model:
         self._turning = self.engines[0]
         self._turning.configure()
         self.wishes: dict[str, Wish] = {}
-        self.crashes = self.pauses = self.lost_answers = self.forgotten = self.deleted = 0
+        self.crashes = self.taken_over = self.lost_answers = self.forgotten = self.deleted = 0
 
     # --- what people and followers do ---
 
@@ -130,7 +130,7 @@ class Model:
         self.switch.disarm()
 
     def _stand_still(self, place: str) -> None:  # noqa: ARG002 a Switch tells it
-        self.pauses += 1
+        self.taken_over += sum(row.worker == self._turning.worker for row in self._rows("SELECT worker FROM orders"))
         standing, self.engines = self._turning, [one for one in self.engines if one is not self._turning]
         self.clock.advance(BEYOND_A_LEASE)
         if self.engines:
@@ -216,7 +216,7 @@ class Model:
         for row in self._rows("SELECT url, state FROM orders WHERE url IS NOT NULL"):
             ours[row.url] += row.state == "issued"
         orphans = [order for order in self.ca.orders.values() if order.url not in ours]
-        assert len(orphans) <= self.crashes + self.pauses + self.lost_answers
+        assert len(orphans) <= self.crashes + self.taken_over + self.lost_answers
         assert not any(order.chain for order in orphans), "a certificate was issued for an order that nobody knows"
         assert max(ours.values(), default=0) <= 1, "one order gave two versions"
         unused = [order for order in self.ca.orders.values() if order.chain and not ours[order.url]]

@@ -218,6 +218,8 @@ class Runner:
         return lambda: self._drive(journey)
 
     def _drive(self, journey: Journey) -> None:
+        if self._held.get(journey.order.id) is not journey:
+            return  # its lease was lost while it stood in the queue
         held = False
         try:
             held = self._driver.drive(journey)
