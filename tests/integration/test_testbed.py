@@ -42,6 +42,16 @@ def test_a_program_that_never_answers_is_stopped_and_its_output_is_in_the_error(
     assert not program.is_running
 
 
+def test_what_a_wrapper_started_is_gone_too_when_it_is_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    inner = f"import os, signal, pathlib; pathlib.Path({str(file)!r}).write_text(str(os.getpid())); signal.pause()"
+    wrapper = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    program = Program([sys.executable, "-c", wrapper], log=tmp_path / "log")
+    with running(program, lambda: file.exists() and bool(file.read_text())):
+        started = int(file.read_text())
+    assert not is_alive(started)
+
+
 # run by hand
 
 BY_HAND: Sequence[tuple[str, Part]] = [

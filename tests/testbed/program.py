@@ -100,6 +100,7 @@ class Program:
             self._reap(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill9()
+        self._end_the_rest()
 
     def wait(self, seconds: float) -> int:
         """The exit code (minus the signal's number) once it has ended; subprocess.TimeoutExpired if it goes on."""
@@ -110,6 +111,20 @@ class Program:
         """The last lines of the program's output."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _end_the_rest(self) -> None:
+        """A wrapper (faketime) ends before the program that it started: wait for that one too, in the end by force."""
+        if self._process is None:
+            return
+        give_up_at = time.monotonic() + STOP_SECONDS
+        try:
+            os.killpg(self.pid, self._stop_signal)
+            while time.monotonic() < give_up_at:
+                os.killpg(self.pid, 0)
+                time.sleep(0.01)
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
 
     def _reap(self, seconds: float) -> None:
         if self._process is not None:
