@@ -4,14 +4,14 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from certline_master.api.fleet_writing import ZONE_SECRET, Writing
+from certline_master.api.fleet_writing import Writing
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import CaError, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
 from certline_master.domain.fleet_faults import faults, pointer, unknown_profiles, unproven
-from certline_master.domain.model import HttpName, Issuer, Owner, Zone
+from certline_master.domain.model import ZONE_SECRET, HttpName, Issuer, Owner, Zone
 from certline_master.domain.ports import Directory, Records
 from certline_shared import codec
 

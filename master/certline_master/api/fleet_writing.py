@@ -10,6 +10,7 @@ from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.fleet import Current, DesiredFleet, Kind, Scope
 from certline_master.domain.fleet_changes import Change
 from certline_master.domain.model import (
+    ZONE_SECRET,
     FailureClass,
     Follower,
     FollowerState,
@@ -21,8 +22,6 @@ from certline_master.domain.model import (
     Zone,
 )
 from certline_master.domain.ports import Records
-
-ZONE_SECRET = "zone-secret"  # noqa: S105 the label of the vault's rows
 
 SNAPSHOTS_AT_ONCE = 500
 

@@ -105,6 +105,10 @@ class Issuer:
     account_key: str | None = None  # id of the secret
 
 
+ZONE_SECRET = "zone-secret"  # noqa: S105 the label of the vault's rows
+"""The kind of secret under which a zone's credentials are kept: written by the API, read by the engine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Zone:
     """A DNS zone and the solver that may change it."""

@@ -8,6 +8,7 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.authorization import choose
 from certline_master.domain.errors import NotFound, SolverError
 from certline_master.domain.model import (
+    ZONE_SECRET,
     Challenge,
     ChallengeState,
     ChallengeType,
@@ -24,9 +25,6 @@ from certline_master.domain.ports import (
     Visibility,
 )
 from certline_master.work.context import Context
-
-TSIG_KEY = "zone-secret"
-"""The kind of secret under which the solvers' credentials are kept."""
 
 T = TypeVar("T")
 
@@ -119,7 +117,7 @@ class Answers:
         if zone is None or zone.secret is None:
             return None
         with self._context.store.read() as records:
-            return records.secrets.read(SYSTEM, TSIG_KEY, zone.secret)
+            return records.secrets.read(SYSTEM, ZONE_SECRET, zone.secret)
 
 
 def _offered(authorization: AuthorizationView, type_: ChallengeType) -> ChallengeView:
