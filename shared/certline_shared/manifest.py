@@ -48,6 +48,7 @@ class ManifestLine:
     not_after: str | None
     rollback: bool = False
     error: str | None = None  # what holds the next version back, in words for the operator
+    custody: str | None = None  # "master" where the private keys come sealed among the files, as TYPE/key.sealed
 
 
 @dataclass(frozen=True, slots=True)

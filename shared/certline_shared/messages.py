@@ -15,6 +15,7 @@ BadMessage = codec.BadMessage
 MOST_DEPTH = codec.MOST_DEPTH
 PROTOCOL = 1
 MOST_BODY_BYTES = 65_536
+KEY_CHANGE_PREFIX = b"certline-key-change/1\n"
 MOST_CONTENT_BYTES = 1_048_576  # of a VersionContent: several chains
 
 
@@ -48,11 +49,51 @@ class EnrolAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Introduction:
+    """POST /v1/introductions, signed by its identity key (keyid: that key's thumbprint): a host without a token."""
+
+    name: str  # how it would like to be called
+    identity_key: bytes
+    sealing_key: bytes
+    sealing_suite: str
+    nonce: str
+    protocol: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntroductionAnswer:
+    """What the master is, for the fingerprint that both sides show; the last four only once it was approved."""
+
+    state: str  # "pending" | "approved"
+    signing_keys: tuple[bytes, ...]
+    tls_pins: tuple[str, ...]
+    nonce: str  # the request's
+    protocol: int
+    follower_id: str | None = None
+    follower: str | None = None
+    epoch: int | None = None
+    time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LineWish:
     """PUT /v1/follower/lines/{name}: what a host wants of one line."""
 
     names: tuple[str, ...] | None  # None for a line that the operator made (its names come from the master)
     csrs: dict[str, bytes] = field(default_factory=dict)  # key type -> DER PKCS#10
+    seq: int | None = None  # rises with each changing request of the follower
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """POST /v1/follower/keys, signed by the present identity key: the keys that take over."""
+
+    identity_key: bytes
+    sealing_key: bytes
+    sealing_suite: str
+    proof: bytes  # by the new identity key, over KEY_CHANGE_PREFIX and the canonical body without this member
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +120,9 @@ class DeploymentReport:
     version: int
     state: str  # "pulled" | "installed" | "reloaded" | "served"
     error: str | None = None  # what holds it back, at most 2,000 characters
+    goal: str | None = None  # the last step that this host has configured: "installed" | "reloaded" | "served"
+    retry_at: str | None = None  # when the host tries again
+    seen: dict[str, str] = field(default_factory=dict)  # probe target -> SHA-256 of the leaf served there, hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +132,11 @@ class Report:
     agent: str
     manifest_serial: int
     deployments: tuple[DeploymentReport, ...]
+    epoch: int | None = None  # of the manifest last followed
+    skew: int | None = None  # seconds: this host's clock against the master's
+    keys: dict[str, tuple[str, ...]] | None = None
+    """Line -> SPKI pins of the keys from the master that are still on this host; None: not told in this report."""
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +154,19 @@ class Problem:
 
 T = TypeVar("T")
 
-Message = EnrolRequest | EnrolAnswer | LineWish | LineAnswer | VersionContent | DeploymentReport | Report | Problem
+Message = (
+    EnrolRequest
+    | EnrolAnswer
+    | Introduction
+    | IntroductionAnswer
+    | LineWish
+    | LineAnswer
+    | VersionContent
+    | KeyChange
+    | DeploymentReport
+    | Report
+    | Problem
+)
 
 
 def encode(message: Message, *, without: tuple[str, ...] = ()) -> bytes:

@@ -147,7 +147,9 @@ class Writing:
         if change.kind == "line" and change.action != "delete":
             names.add(self.wanted.lines[change.name].follower)
         held = {one.follower_id for one in self.current.lines if change.kind == "line" and one.name == change.name}
-        return held | {one.id for one in self.records.followers.all(SYSTEM) if one.name in names}
+        return {one for one in held if one} | {
+            one.id for one in self.records.followers.all(SYSTEM) if one.name in names
+        }
 
     def _wake(self, changes: Iterable[Change]) -> None:
         """Lines that may have waited for an issuer, a grant or a mended configuration are looked at again."""

@@ -76,7 +76,7 @@ def line(name: ObjectName, services: Here, caller: By) -> LineDetail:
 def _detail(services: Services, records: Records, caller: Caller, name: str) -> LineDetail:
     found = records.lines.get(caller, name)
     (view,) = line_views(records, caller, [found.id], services.clock.now())
-    followers = {found.follower_id: view.follower}
+    followers = {found.follower_id: view.follower} if found.follower_id and view.follower else {}
     deployments = records.followers.deployments(caller, line_id=found.id)
     return LineDetail(
         line=view,

@@ -22,7 +22,7 @@ class LineView:
 
     name: str
     owner: str
-    follower: str
+    follower: str | None  # null where the master keeps the key
     names: tuple[str, ...]
     shown: tuple[str, ...]  # the names for people, IDNs in both spellings
     issuer: str | None
@@ -66,7 +66,7 @@ def _view(snapshot: LineSnapshot, failing: str | None, missing: NotDeployed | No
     return LineView(
         name=line.name,
         owner=line.owner,
-        follower=snapshot.follower.name,
+        follower=snapshot.follower.name if snapshot.follower else None,
         names=line.names,
         shown=tuple(display(name) for name in line.names),
         issuer=snapshot.issuer.name if snapshot.issuer else None,

@@ -187,10 +187,10 @@ class _Check:
         for line in self.current.lines:
             if self.scope.covers("line", line):
                 continue
-            issuer, follower = issuers.get(line.issuer_id or ""), followers[line.follower_id]
+            issuer, follower = issuers.get(line.issuer_id or ""), followers.get(line.follower_id or "")
             if issuer and issuer not in self.known("issuer"):
                 yield Fault("/issuers", f"the line {line.name} still uses the issuer {issuer}: change the line first")
-            if line.owner is not Owner.FOLLOWER and follower not in self.known("follower"):
+            if line.owner is not Owner.FOLLOWER and follower and follower not in self.known("follower"):
                 yield Fault("/followers", f"the line {line.name} is still for {follower}: delete the line first")
 
 

@@ -84,7 +84,7 @@ class DeploymentState(StrEnum):
 
 class GrantKind(StrEnum):
     REQUEST = "request"  # ask for certificates of exactly this name
-    PULL = "pull"  # pull the line of this name
+    PULL = "pull"  # pull the line of this name, with its key where the master keeps that
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,55 @@ class Follower:
     last_seen: datetime | None = None
     manifest_serial: int = 0
     manifest_tag: str | None = None
+    groups: tuple[str, ...] = ()  # names of the groups whose grants it has too
+    group_grants: tuple[Grant, ...] = ()  # what it has through them
+    networks: tuple[str, ...] = ()  # CIDR: where its requests must come from; () for anywhere
+    next_identity_key: bytes | None = None  # announced, in force with the first request it signs
+    next_sealing_key: bytes | None = None
+    next_keys_since: datetime | None = None
+    sequence: int = 0  # the highest of its changing requests
+    lock_clones: bool = False  # suspend it when its sequence goes back, instead of only telling
+    protocol: int = 1  # the highest version it used
+    skew_seconds: int | None = None  # its clock against the master's, as it last reported
+
+    @property
+    def all_grants(self) -> tuple[Grant, ...]:
+        """Its own and those of its groups, each once."""
+        return tuple(dict.fromkeys((*self.grants, *self.group_grants)))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Followers that share grants; a follower names its groups."""
+
+    id: str
+    name: str
+    owner: Owner
+    grants: tuple[Grant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """A host that showed its keys and waits for an operator to compare fingerprints and approve it."""
+
+    id: str  # thumbprint of its identity key
+    name: str  # how it would like to be called
+    identity_key: bytes
+    sealing_key: bytes
+    agent: str
+    address: str
+    created: datetime
+    expires: datetime
+    follower_id: str | None = None  # set by approval
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a line's new version reaches its followers: first the canaries, then the others in groups of `wave`."""
+
+    canaries: tuple[str, ...]  # names of followers
+    wave: int | None = None  # followers per wave after the canaries; None: all the others at once
+    after_seconds: int | None = None  # the next wave opens by itself that long after the former one served; None: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +210,7 @@ class Line:
     id: str
     name: str  # "shop", or "blog@web-1" for one that follower web-1 asked for
     owner: Owner
-    follower_id: str
+    follower_id: str | None  # None where the master keeps the key: those with a grant to pull it
     names: tuple[str, ...]
     key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P256,)
     issuer_id: str | None = None  # None: the default issuer
@@ -169,6 +218,9 @@ class Line:
     custody: Custody = Custody.FOLLOWER
     next_look: datetime | None = None
     forced: bool = False  # `line issue --force`: issue again whatever the age
+    key_id: str | None = None  # the master's key of the line, see custody.Key
+    rollout: Rollout | None = None  # None: all followers at once
+    paused: str | None = None  # why it is not renewed, in words for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +362,7 @@ class LineSnapshot:
     versions: tuple[
         Version, ...
     ]  # newest first: those that are ordered, staged, live, and the newest failed ones since the last success
-    follower: Follower
+    follower: Follower | None  # None where the master keeps the key
     busy_until_order: datetime | None = None  # when another line's live order for the same names, there, is due
 
 
@@ -320,8 +372,13 @@ class Deployment:
     line_id: str
     version: int
     state: DeploymentState
-    error: str | None
+    error: str | None  # what holds it back
     updated: datetime
+    goal: DeploymentState | None = None  # the last step this host has configured; None: not told
+    retry_at: datetime | None = None  # when the host tries again
+    seen: dict[str, str] = field(default_factory=dict)  # probe target -> SHA-256 of the leaf that was served there
+    wanted_since: datetime | None = None
+    alarmed: datetime | None = None  # when an event told that it takes too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,3 +402,5 @@ class AdminToken:
     prefix: str
     created: datetime
     expires: datetime | None
+    networks: tuple[str, ...] = ()  # CIDR: where it may be used from; () for anywhere
+    last_used: datetime | None = None

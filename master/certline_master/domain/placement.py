@@ -113,7 +113,7 @@ def _file(certificate: Certificate) -> ManifestFile:
 
 def _what_holds_back(snapshot: LineSnapshot, live: Version | None) -> str | None:
     """A missing grant; else the failure of the newest version, if none became live after it."""
-    missing = names_without_grant(snapshot.line, snapshot.follower)
+    missing = names_without_grant(snapshot.line, snapshot.follower) if snapshot.follower else ()
     if missing:
         return f"no grant for {', '.join(map(display, missing))}"
     newest = max(snapshot.versions, key=lambda version: version.number, default=None)

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from certline_master.domain.model import (
     Certificate,
     FailureClass,
+    Follower,
     FollowerState,
+    Line,
     LineCsr,
     LineSnapshot,
     Renewal,
@@ -105,14 +107,19 @@ def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
 def _hindrance(snapshot: LineSnapshot) -> str | None:
     if snapshot.issuer is None:
         return "no issuer: name one for the line, or mark one as default"
-    if snapshot.follower.state in (FollowerState.REVOKED, FollowerState.SUSPENDED):
-        return f"follower {snapshot.follower.name} is {snapshot.follower.state}"
-    missing = names_without_grant(snapshot.line, snapshot.follower)
-    if missing:
-        return f"follower {snapshot.follower.name} has no grant for {', '.join(map(display, missing))}"
+    hindrance = _hindrance_of(snapshot.line, snapshot.follower) if snapshot.follower else None
+    if hindrance:
+        return hindrance
     if any(version.state is VersionState.ORDERED for version in snapshot.versions):
         return "an order is under way"
     return None
+
+
+def _hindrance_of(line: Line, follower: Follower) -> str | None:
+    if follower.state in (FollowerState.REVOKED, FollowerState.SUSPENDED):
+        return f"follower {follower.name} is {follower.state}"
+    missing = names_without_grant(line, follower)
+    return f"follower {follower.name} has no grant for {', '.join(map(display, missing))}" if missing else None
 
 
 def _live(snapshot: LineSnapshot) -> Version | None:
@@ -186,9 +193,8 @@ def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datet
     missing = set(snapshot.line.key_types) - {csr.key_type for csr in csrs}
     if missing:
         keep = _watch(live, now) if live else Plan((), None, "")
-        return Plan(
-            keep.actions, keep.next_look, f"{reason}; waiting for the request of follower {snapshot.follower.name}"
-        )
+        whose = f"the request of follower {snapshot.follower.name}" if snapshot.follower else "the line's key"
+        return Plan(keep.actions, keep.next_look, f"{reason}; waiting for {whose}")
     held_back = _held_back_until(snapshot, now)
     if held_back:
         until, why = held_back

@@ -49,7 +49,7 @@ def not_deployed(
 ) -> NotDeployed | None:
     """`reported`: the newest version that the host spoke of; `live_since`: when the live one became so."""
     live, follower = live_version(snapshot), snapshot.follower
-    if live is None or follower.state in _SHUT_OUT:
+    if live is None or follower is None or follower.state in _SHUT_OUT:
         return None
     since, missing = _missing_step(live, reported, live_since)
     if missing and now - since >= LATE:

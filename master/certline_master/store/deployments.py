@@ -13,7 +13,7 @@ from certline_master.store.tables import deployments, lines
 
 _DEPLOYMENT = Shape(Deployment, deployments)
 _KEY = ("follower_id", "line_id", "version")
-_REPORT = Upsert(deployments, _KEY, ("state", "error", "updated"))
+_REPORT = Upsert(deployments, _KEY, [name for name in _DEPLOYMENT.names if name not in _KEY])
 _FOLLOWER_OF = select(lines.c.follower_id).where(lines.c.id == param("line"))
 _ALL = select(*_DEPLOYMENT.columns).order_by(deployments.c.version.desc(), deployments.c.line_id)
 _OF_LINE = _ALL.where(deployments.c.line_id == param("line"))

@@ -17,7 +17,7 @@ from certline_master.store.scope import may_touch, own, sees_all
 from certline_master.store.session import Session, Shape, Upsert, param, several
 from certline_master.store.tables import followers, grants, nonces
 
-FOLLOWER = Shape(Follower, followers, without=("grants",))
+FOLLOWER = Shape(Follower, followers, without=("grants", "group_grants"))
 _NONCE_LIFE = timedelta(minutes=10)
 _TOUCH_EVERY = timedelta(minutes=1)
 
@@ -26,7 +26,7 @@ _ALL = _FIND.order_by(followers.c.name)
 _OWN = _FIND.where(followers.c.id == param("own"))
 _BY_NAME = _FIND.where(followers.c.name == param("wanted"))
 _BY_ID = _FIND.where(followers.c.id == param("wanted"))
-_SAVE = Upsert(followers, ("id",), ("name", "owner", "state"))
+_SAVE = Upsert(followers, ("id",), ("name", "owner", "state", "groups", "networks", "lock_clones"))
 _DELETE = delete(followers).where(followers.c.id == param("wanted"))
 
 _ALL_GRANTS = select(grants).order_by(grants.c.kind, grants.c.name)
@@ -79,6 +79,7 @@ class Followers:
         """What it is enrolled with, and what it reported, is written only when the follower is new."""
         caller.require(Role.OPERATOR)
         row = FOLLOWER.write(follower) | {"created": follower.created or self._session.clock.now()}
+        row |= {"manifest_stale": True}
         with self._session.all_or_nothing(f"there is another follower {follower.name!r} already"):
             self._session.run(_SAVE.on(self._session), row)
         self.set_grants(caller, follower.id, follower.grants)

@@ -7,7 +7,7 @@ def sees_all(caller: Caller) -> bool:
     return caller.role is not Role.FOLLOWER
 
 
-def may_touch(caller: Caller, follower_id: str) -> bool:
+def may_touch(caller: Caller, follower_id: str | None) -> bool:
     """Whether this follower is within the caller's sight."""
     return sees_all(caller) or caller.follower_id == follower_id
 

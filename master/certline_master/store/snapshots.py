@@ -20,7 +20,7 @@ LINE = Shape(Line, lines)
 CSR = Shape(LineCsr, line_csrs)
 _MOST_FAILED = 10  # the back-off ladder is shorter than that
 
-_LINES = select(*LINE.columns, *FOLLOWER.columns).join(followers).where(lines.c.id.in_(several("wanted")))
+_LINES = select(*LINE.columns, *FOLLOWER.columns).outerjoin(followers).where(lines.c.id.in_(several("wanted")))
 _CSRS = select(*CSR.columns, line_csrs.c.line_id).where(line_csrs.c.line_id.in_(several("wanted")))
 
 _SUCCEEDED = versions.c.state.in_([VersionState.LIVE, VersionState.RETIRED, VersionState.REVOKED])
@@ -68,13 +68,15 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
         return []
     split = len(LINE.names)
     wishes = {line_id: LINE.read(row[:split]) for line_id, row in found.items()}
-    granted = grants_of(session, [line.follower_id for line in wishes.values()])
+    granted = grants_of(session, [line.follower_id for line in wishes.values() if line.follower_id])
     issuers = {issuer.id: issuer for issuer in Issuers(session).all(SYSTEM)}
     csrs, history = _csrs(session, wanted), _versions(session, wanted)
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
 
     def one(line: Line) -> LineSnapshot:
-        follower: Follower = FOLLOWER.read(found[line.id][split:], grants=tuple(granted[line.follower_id]))
+        follower: Follower | None = None
+        if line.follower_id:
+            follower = FOLLOWER.read(found[line.id][split:], grants=tuple(granted[line.follower_id]))
         issuer = _issuer_of(line, issuers)
         busy = _busy_until(line, issuer, under_way)
         return LineSnapshot(line, issuer, tuple(csrs[line.id]), tuple(history[line.id]), follower, busy)

@@ -1,6 +1,7 @@
 """All tables. Columns have the names of the domain's fields; what is there for the store's own use is marked so."""
 
 from certline_master.store.tables_base import metadata
+from certline_master.store.tables_keys import key_copies, key_materials, keys, revocations, sealed_keys
 from certline_master.store.tables_lines import (
     LIVE_ORDER,
     STANDING,
@@ -11,6 +12,7 @@ from certline_master.store.tables_lines import (
     lines,
     orders,
     versions,
+    waves,
 )
 from certline_master.store.tables_setup import (
     admin_tokens,
@@ -19,10 +21,14 @@ from certline_master.store.tables_setup import (
     events,
     followers,
     grants,
+    group_grants,
+    groups,
     http_names,
     instance,
+    introductions,
     issuers,
     nonces,
+    seals,
     secrets,
     zones,
 )
@@ -39,15 +45,25 @@ __all__ = [
     "events",
     "followers",
     "grants",
+    "group_grants",
+    "groups",
     "http_names",
     "instance",
+    "introductions",
     "issuers",
+    "key_copies",
+    "key_materials",
+    "keys",
     "line_csrs",
     "lines",
     "metadata",
     "nonces",
     "orders",
+    "revocations",
+    "sealed_keys",
+    "seals",
     "secrets",
     "versions",
+    "waves",
     "zones",
 ]

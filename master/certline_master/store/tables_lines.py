@@ -24,13 +24,15 @@ from certline_master.domain.model import (
     OrderState,
     Owner,
     Renewal,
+    Rollout,
     VersionState,
 )
-from certline_master.store.columns import Composite, Many, Time, Word, times
+from certline_master.store.columns import Composite, Json, Many, Time, Word, times
 from certline_master.store.tables_base import id_column, metadata, of_follower, text
 from certline_shared.keys import KeyType
 
 _FAILURE = Composite(Failure, (("failure", FailureClass), *times("retry_at")))
+_ROLLOUT = Composite(Rollout, (("canaries", tuple),))
 _RENEWAL = Composite(Renewal, times("at", "next_check", "window_start", "window_end"))
 
 lines = Table(
@@ -39,7 +41,7 @@ lines = Table(
     id_column(),
     Column("name", Text, nullable=False, unique=True),
     Column("owner", Word(Owner), nullable=False),
-    Column("follower_id", ForeignKey("followers.id"), nullable=False, index=True),
+    Column("follower_id", ForeignKey("followers.id"), index=True),
     Column("names", Many(), nullable=False),
     Column("key_types", Many(KeyType), nullable=False),
     Column("issuer_id", ForeignKey("issuers.id"), index=True),
@@ -47,6 +49,9 @@ lines = Table(
     Column("custody", Word(Custody), nullable=False),
     Column("next_look", Time, index=True),
     Column("forced", Boolean, nullable=False),
+    Column("key_id", ForeignKey("keys.id"), index=True),
+    Column("rollout", _ROLLOUT),
+    text("paused", optional=True),
 )
 
 
@@ -176,5 +181,22 @@ deployments = Table(
     Column("state", Word(DeploymentState), nullable=False),
     text("error", optional=True),
     Column("updated", Time, nullable=False),
+    Column("goal", Word(DeploymentState)),
+    Column("retry_at", Time),
+    Column("seen", Json, nullable=False),
+    Column("wanted_since", Time),
+    Column("alarmed", Time),
     Index(None, "line_id"),
+)
+
+# How far a version's rollout has come; the first step is the canaries.
+waves = Table(
+    "waves",
+    metadata,
+    _of_line(primary=True),
+    Column("version", Integer, primary_key=True),
+    Column("step", Integer, nullable=False),
+    Column("opened", Time, nullable=False),
+    text("stopped", optional=True),
+    Column("finished", Time),
 )

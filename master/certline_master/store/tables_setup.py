@@ -17,6 +17,9 @@ data_keys = Table(
     text("kek_id"),
     Column("wrapped", LargeBinary, nullable=False),
     Column("created", Time, nullable=False),
+    # Until `kek retire` the former KEK opens it too:
+    text("former_kek_id", optional=True),
+    Column("former_wrapped", LargeBinary),
 )
 
 # `data` is in the vault's stored form, see vault.py; nothing else in this database is secret.
@@ -40,6 +43,8 @@ admin_tokens = Table(
     Column("expires", Time),
     Column("sha256", LargeBinary, nullable=False),
     Column("revoked", Time),
+    Column("networks", Many(), nullable=False),
+    Column("last_used", Time),
     Index(None, "prefix"),
 )
 
@@ -53,7 +58,26 @@ events = Table(
     text("subject"),
     text("text"),
     Column("data", Json, nullable=False),
+    # The hash chain of the master that wrote it:
+    text("chain", optional=True),
+    Column("link", Integer),
+    Column("hash", LargeBinary),
     Index(None, "subject", "id"),
+    Index(None, "chain", "link", unique=True),
+    sqlite_autoincrement=True,
+)
+
+# At intervals the heads of all chains are sealed together.
+seals = Table(
+    "seals",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Time, nullable=False),
+    Column("heads", Json, nullable=False),
+    Column("previous", LargeBinary),
+    Column("hash", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    text("keyid"),
     sqlite_autoincrement=True,
 )
 
@@ -113,6 +137,47 @@ followers = Table(
     Column("last_seen", Time),
     Column("manifest_serial", Integer, nullable=False),
     text("manifest_tag", optional=True),
+    Column("groups", Many(), nullable=False),
+    Column("networks", Many(), nullable=False),
+    Column("next_identity_key", LargeBinary),
+    Column("next_sealing_key", LargeBinary),
+    Column("next_keys_since", Time),
+    Column("sequence", BigInteger, nullable=False),
+    Column("lock_clones", Boolean, nullable=False),
+    Column("protocol", Integer, nullable=False),
+    Column("skew_seconds", BigInteger),
+    # The store's own: something its manifest is made of has changed since manifest_tag was written.
+    Column("manifest_stale", Boolean, nullable=False),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    id_column(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("owner", Word(Owner), nullable=False),
+)
+
+group_grants = Table(
+    "group_grants",
+    metadata,
+    Column("group_id", ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, nullable=False),
+    Column("kind", Word(GrantKind), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
+introductions = Table(
+    "introductions",
+    metadata,
+    id_column(),
+    text("name"),
+    Column("identity_key", LargeBinary, nullable=False),
+    Column("sealing_key", LargeBinary, nullable=False),
+    text("agent"),
+    text("address"),
+    Column("created", Time, nullable=False),
+    Column("expires", Time, nullable=False),
+    Column("follower_id", ForeignKey("followers.id", ondelete="CASCADE"), index=True),
 )
 
 grants = Table(

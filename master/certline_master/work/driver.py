@@ -221,7 +221,7 @@ class Driver:
         now, work = self._context.clock.now(), journey.work
         order = advance(work.order, OrderEvent.GIVEN_UP, now, failure=failure)
 
-        def write(records: Records) -> str:
+        def write(records: Records) -> str | None:
             records.orders.failed(SYSTEM, work.lease, order, now=now)
             line = records.lines.by_id(SYSTEM, work.line_id)
             if line.forced:
@@ -231,7 +231,8 @@ class Driver:
             return line.follower_id
 
         follower_id = self._context.store.write(write)
-        self._context.bell.ring(f"follower:{follower_id}")
+        if follower_id:
+            self._context.bell.ring(f"follower:{follower_id}")
         log.error("order failed", extra={"line": work.line, "class": failure.failure, "error": failure.detail})
 
     def _event(
