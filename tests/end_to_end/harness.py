@@ -31,12 +31,18 @@ class Bed:
     template: Path | None = None  # what `init` made, once for many tests
 
     def master(
-        self, *, database: str | None = None, fresh: bool = False, with_follower: bool = False, **listening: Any
+        self,
+        *,
+        database: str | None = None,
+        fresh: bool = False,
+        with_follower: bool = False,
+        release: Sequence[str] = (),
+        **listening: Any,
     ) -> MasterProcess:
-        """A master, not started; `fresh`: by an `init` of its own."""
+        """A master, not started; `fresh`: by an `init` of its own. `release`: see testbed.releases.prefix_for."""
         chosen: dict[str, Any] = {"port": free_port(), "responder_port": self.dns_port, **listening}
-        made = MasterProcess(self.folder / "master", Listening(**chosen), database=database)
-        if self.template is None or database or fresh or with_follower:
+        made = MasterProcess(self.folder / "master", Listening(**chosen), database=database, release=release)
+        if self.template is None or database or fresh or with_follower or release:
             made.init(*(["--with-follower"] if with_follower else []))
         else:
             made.adopt(self.template)
@@ -50,15 +56,17 @@ class Bed:
         made.set_fleet(fleet(self.ca, grants, **more))
         return made
 
-    def host(self, name: str, *, prefix: Sequence[str] = ()) -> FollowerHost:
+    def host(self, name: str, *, prefix: Sequence[str] = (), release: Sequence[str] = ()) -> FollowerHost:
         """A host without an identity yet."""
-        made = FollowerHost(self.folder / name, prefix=prefix)
+        made = FollowerHost(self.folder / name, prefix=prefix, release=release)
         self.parts.callback(made.stop)
         return made
 
-    def enrolled(self, master: MasterProcess, name: str, *, prefix: Sequence[str] = ()) -> FollowerHost:
+    def enrolled(
+        self, master: MasterProcess, name: str, *, prefix: Sequence[str] = (), release: Sequence[str] = ()
+    ) -> FollowerHost:
         """A host that is a follower of the running master, by this name in the fleet."""
-        made = self.host(name, prefix=prefix)
+        made = self.host(name, prefix=prefix, release=release)
         enrolment = master.token(name)
         # The master takes one enrolment a second from one address.
         eventually(lambda: made.enrol(enrolment).well(NOTHING, AWAY).code == NOTHING, 10, f"{name} is enrolled")

@@ -44,8 +44,9 @@ class HostService:
 class FollowerHost:
     """One host in `folder`; `prefix` is put before each command (a namespace's)."""
 
-    def __init__(self, folder: Path, *, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *, prefix: Sequence[str] = (), release: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.release = list(release)
         self.config_file = folder / "certline-follower.toml"
         self.state_dir = folder / "state"
         self.tls = folder / "tls"
@@ -85,7 +86,14 @@ class FollowerHost:
 
     def words(self, *words: str | Path) -> list[str]:
         program = installed("certline-follower")
-        return [*self._prefix, str(program), "--config", str(self.config_file), *(str(word) for word in words)]
+        return [
+            *self._prefix,
+            *self.release,
+            str(program),
+            "--config",
+            str(self.config_file),
+            *(str(word) for word in words),
+        ]
 
     def enrol(self, enrolment: str, *, failpoint: str | None = None) -> Finished:
         """By standard input."""

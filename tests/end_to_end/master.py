@@ -41,8 +41,11 @@ class Listening:
 class MasterProcess:
     """One master in `folder`. `init` makes it, `start` and `stop` may be called again and again."""
 
-    def __init__(self, folder: Path, listening: Listening, *, database: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, listening: Listening, *, database: str | None = None, release: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self.release = list(release)
         self.listening = listening
         self.config_file = folder / "certline.toml"
         self.log_file = folder / "serve.log"
@@ -60,7 +63,7 @@ class MasterProcess:
         listen = f"{self.listening.address}:{self.listening.port}"
         words = ["init", "--origin", self.origin, "--dir", str(self.folder), "--listen", listen, *more]
         words += ["--database", self._database] if self._database else []
-        done = finish([installed("certline"), *words]).well()
+        done = finish([*self.release, installed("certline"), *words]).well()
         self._settle()
         return done
 
@@ -147,7 +150,7 @@ class MasterProcess:
         return finish(self.words(*words), given=given, cwd=self.folder)
 
     def words(self, *words: str | Path) -> list[str | Path]:
-        return [installed("certline"), "--config", self.config_file, *words]
+        return [*self.release, installed("certline"), "--config", self.config_file, *words]
 
     def apply(self, fleet: Mapping[str, Any]) -> Finished:
         """`certline apply -f` of this fleet (JSON is YAML)."""
