@@ -126,7 +126,7 @@ def issue(
 
 def _issue(services: Services, records: Records, caller: Caller, name: str, *, force: bool) -> str:
     now, found = services.clock.now(), records.lines.get(caller, name)
-    records.lines.save(caller, replace(found, forced=found.forced or force, next_look=now))
+    records.lines.save(caller, replace(found, forced=found.forced or force, next_look=now, paused=None))
     text = f"{caller.actor} asked for a certificate{' whatever the age' if force else ''}"
     records.events.add(caller, "line.issue", f"line:{name}", text, now=now, data={"force": force})
     return plan(records.lines.snapshot(caller, found.id), now).standing

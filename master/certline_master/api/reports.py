@@ -90,6 +90,8 @@ class _Recording:
         updated = former.updated if same and former else self.now
         deployment = Deployment(follower_id, line.id, said.version, state, said.error, updated)
         self.records.followers.report(self.caller, deployment)
+        if self.records.lines.resume(self.caller, line.id, now=self.now):
+            self._note("line.resumed", f"line:{line.name}", f"{self.caller.name} pulls it again", {})
         kind = "deployment.failed" if said.error else f"deployment.{state}"
         text = f"version {said.version}: {said.error or f'{state} on {self.caller.name}'}"
         data = {"version": said.version, "state": state.value, "error": said.error}

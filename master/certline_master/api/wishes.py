@@ -179,7 +179,7 @@ class _Recording:
         """Only what is new; the planner looks at once then."""
         now = self.services.clock.now()
         if changed:
-            self.records.lines.save(self.caller, replace(line, next_look=now))
+            self.records.lines.save(self.caller, replace(line, next_look=now, paused=None))
             self._note(
                 "line.wished", line, f"{self.caller.name} asks for {', '.join(line.names)}", {"names": line.names}
             )
@@ -189,6 +189,7 @@ class _Recording:
             self._note("line.csr", line, f"{self.caller.name} sent a request for its {csr.key_type} key", data)
         if fresh and not changed:
             self.records.lines.set_next_look(self.caller, line.id, now)
+            self.records.lines.resume(self.caller, line.id, now=now)
 
     def _refuse_ungranted(self, line: Line, missing: "tuple[str, ...]") -> NotGranted:
         self._note_refusal(line, missing, f"names without a grant: {', '.join(map(display, missing))}")

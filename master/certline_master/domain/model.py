@@ -364,6 +364,7 @@ class LineSnapshot:
     ]  # newest first: those that are ordered, staged, live, and the newest failed ones since the last success
     follower: Follower | None  # None where the master keeps the key
     busy_until_order: datetime | None = None  # when another line's live order for the same names, there, is due
+    unpulled: int = 0  # versions issued since the last one that a host pulled
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ def _what_holds_back(snapshot: LineSnapshot, live: Version | None) -> str | None
     missing = names_without_grant(snapshot.line, snapshot.follower) if snapshot.follower else ()
     if missing:
         return f"no grant for {', '.join(map(display, missing))}"
+    if snapshot.line.paused:
+        return f"not renewed: {snapshot.line.paused}"
     newest = max(snapshot.versions, key=lambda version: version.number, default=None)
     if newest is None or newest is live or newest.state is not VersionState.FAILED or newest.failure is None:
         return None

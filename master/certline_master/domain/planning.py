@@ -18,6 +18,16 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.placement import names_without_grant
 from certline_master.domain.renewal import without_window
+from certline_master.domain.wish import (
+    PauseLine,
+    StopOrder,
+    fitting_requests,
+    is_for_this_wish,
+    merged_until,
+    nobody_pulls,
+    superseded,
+    under_way,
+)
 from certline_shared.names import display
 
 LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
@@ -57,7 +67,7 @@ class LookAtDirectory:
     reason: str = "the issuer's profiles are not known yet"
 
 
-Action = OpenVersion | AskRenewalInfo | LookAtDirectory
+Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +107,26 @@ def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     hindrance = _hindrance(snapshot)
     if hindrance:
         return Plan((), None, hindrance)
+    running = under_way(snapshot)
+    if running:
+        return _wait_for(running, snapshot, now)
     live = _live(snapshot)
     reason = _reason_to_issue(snapshot, live, now)
     if reason is None and live is not None:
         return _watch(live, now)
+    unwanted = nobody_pulls(snapshot) if live and is_for_this_wish(live, snapshot) else None
+    if unwanted:
+        return Plan((PauseLine(unwanted),), None, f"paused: {unwanted}")
     return _issue(snapshot, live, reason or "", now)
+
+
+def _wait_for(running: Version, snapshot: LineSnapshot, now: datetime) -> Plan:
+    stop = superseded(running, snapshot)
+    if stop is None:
+        return Plan((), None, "an order is under way")
+    if now < stop:
+        return Plan((), stop, "an order for the former wish is under way")
+    return Plan((StopOrder(running.number),), now, "the order for the former wish is stopped")
 
 
 def _hindrance(snapshot: LineSnapshot) -> str | None:
@@ -110,9 +135,7 @@ def _hindrance(snapshot: LineSnapshot) -> str | None:
     hindrance = _hindrance_of(snapshot.line, snapshot.follower) if snapshot.follower else None
     if hindrance:
         return hindrance
-    if any(version.state is VersionState.ORDERED for version in snapshot.versions):
-        return "an order is under way"
-    return None
+    return f"paused: {snapshot.line.paused}" if snapshot.line.paused and not snapshot.line.forced else None
 
 
 def _hindrance_of(line: Line, follower: Follower) -> str | None:
@@ -136,7 +159,9 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
         return f"the names changed: {_difference(names, set(line.names))}"
     if set(held) != set(line.key_types):
         return "the key types changed"
-    if any(csr.spki_sha256 != held[csr.key_type].spki_sha256 for csr in _csrs_for(snapshot) if csr.key_type in held):
+    if any(
+        csr.spki_sha256 != held[csr.key_type].spki_sha256 for csr in fitting_requests(snapshot) if csr.key_type in held
+    ):
         return "the follower has a new key"
     due = [renewal for renewal in _renewals(live) if renewal.at <= now]
     if due:
@@ -149,12 +174,6 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
 def _difference(old: set[str], new: set[str]) -> str:
     parts = [f"+{name}" for name in sorted(new - old)] + [f"-{name}" for name in sorted(old - new)]
     return " ".join(parts)
-
-
-def _csrs_for(snapshot: LineSnapshot) -> list[LineCsr]:
-    """The requests that fit the wish."""
-    wanted = set(snapshot.line.names)
-    return [c for c in snapshot.csrs if set(c.names) == wanted and c.key_type in snapshot.line.key_types]
 
 
 def _watch(live: Version, now: datetime) -> Plan:
@@ -189,7 +208,7 @@ def _check_due(certificate: Certificate, now: datetime) -> bool:
 
 
 def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datetime) -> Plan:
-    csrs = _csrs_for(snapshot)
+    csrs = fitting_requests(snapshot)
     missing = set(snapshot.line.key_types) - {csr.key_type for csr in csrs}
     if missing:
         keep = _watch(live, now) if live else Plan((), None, "")
@@ -213,6 +232,9 @@ def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], rea
     if snapshot.busy_until_order:
         look = min(max(snapshot.busy_until_order, now + CROWDED), now + LONG_CROWDED)
         return Plan((), look, f"{reason}; another line's order for the same names is under way")
+    until = merged_until(snapshot)
+    if until and until > now:
+        return Plan((), until, f"{reason}; more changes are waited for until {until:%H:%M:%S} UTC")
     number = max((version.number for version in snapshot.versions), default=0) + 1
     action = OpenVersion(number, profile, tuple(csrs), tuple(_replaceable(live, snapshot, now)), reason)
     return Plan((action,), None, reason)
@@ -230,7 +252,7 @@ def _held_back_until(snapshot: LineSnapshot, now: datetime) -> tuple[datetime, s
     """When the next try may be made after failures in a row with this very wish, and the last one's reason."""
     if snapshot.line.forced:
         return None
-    failed = [v for v in snapshot.versions if v.state is VersionState.FAILED and _same_wish(v, snapshot)]
+    failed = [v for v in snapshot.versions if v.state is VersionState.FAILED and is_for_this_wish(v, snapshot)]
     if not failed or failed[0].failure is None:
         return None
     last = failed[0].failure
@@ -244,9 +266,3 @@ def _held_back_until(snapshot: LineSnapshot, now: datetime) -> tuple[datetime, s
 
 def _somebody_must_act(failure: FailureClass) -> bool:
     return failure in (FailureClass.FIX_CONFIGURATION, FailureClass.NEEDS_PERSON)
-
-
-def _same_wish(version: Version, snapshot: LineSnapshot) -> bool:
-    """A changed wish (names or key) is a new chance: failures of the former one do not count."""
-    wanted = {csr.spki_sha256 for csr in _csrs_for(snapshot)}
-    return all(set(c.names) == set(snapshot.line.names) and c.spki_sha256 in wanted for c in version.certificates)

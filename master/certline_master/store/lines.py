@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, null, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
@@ -24,6 +24,8 @@ _SAVE = Upsert(lines, ("id",), [name for name in LINE.names if name != "id"])
 _DELETE = delete(lines).where(lines.c.id == param("wanted"))
 _SET_NEXT_LOOK = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
 _LOOKED = _SET_NEXT_LOOK.where(lines.c.next_look.is_not_distinct_from(param("was", lines.c.next_look)))
+_PAUSE = update(lines).where(lines.c.id == param("wanted")).values(paused=param("why"))
+_RESUME = _SET_NEXT_LOOK.where(lines.c.paused.is_not(None)).values(paused=null())
 _DUE = (
     select(lines.c.id)
     .where(lines.c.next_look <= param("now", lines.c.next_look))
@@ -103,6 +105,14 @@ class Lines:
     def set_next_look(self, caller: Caller, line_id: str, when: datetime | None) -> None:
         self._writable(caller, line_id)
         self._session.run(_SET_NEXT_LOOK, {"wanted": line_id, "moment": when})
+
+    def pause(self, caller: Caller, line_id: str, reason: str) -> None:
+        caller.require(Role.SYSTEM)
+        self._session.run(_PAUSE, {"wanted": line_id, "why": reason})
+
+    def resume(self, caller: Caller, line_id: str, *, now: datetime) -> bool:
+        self._writable(caller, line_id)
+        return self._session.run(_RESUME, {"wanted": line_id, "moment": now}) == 1
 
     def looked(self, caller: Caller, line_id: str, *, was: datetime | None, then: datetime | None) -> bool:
         caller.require(Role.SYSTEM)

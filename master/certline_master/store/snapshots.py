@@ -8,12 +8,30 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.model import Follower, Issuer, Line, LineCsr, LineSnapshot, Version, VersionState
+from certline_master.domain.model import (
+    DeploymentState,
+    Follower,
+    Issuer,
+    Line,
+    LineCsr,
+    LineSnapshot,
+    Version,
+    VersionState,
+)
 from certline_master.store.followers import FOLLOWER, grants_of
 from certline_master.store.issuers import Issuers
 from certline_master.store.order_rows import names_sha256
 from certline_master.store.session import Session, Shape, several
-from certline_master.store.tables import LIVE_ORDER, certificates, followers, line_csrs, lines, orders, versions
+from certline_master.store.tables import (
+    LIVE_ORDER,
+    certificates,
+    deployments,
+    followers,
+    line_csrs,
+    lines,
+    orders,
+    versions,
+)
 from certline_master.store.versions import VERSION, with_certificates
 
 LINE = Shape(Line, lines)
@@ -59,6 +77,21 @@ _UNDER_WAY = (
     .where(LIVE_ORDER, orders.c.names_sha256.in_(several("hashes")))
 )
 
+_LAST_PULLED = (
+    select(func.max(deployments.c.version))
+    .where(deployments.c.line_id == versions.c.line_id, deployments.c.state != DeploymentState.WANTED)
+    .scalar_subquery()
+)
+_UNPULLED = (
+    select(versions.c.line_id, func.count().label("unpulled"))
+    .where(
+        versions.c.line_id.in_(several("wanted")),
+        versions.c.state.in_([VersionState.LIVE, VersionState.RETIRED]),
+        versions.c.number > func.coalesce(_LAST_PULLED, 0),
+    )
+    .group_by(versions.c.line_id)
+)
+
 
 def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     """In the order asked for, without those that are missing."""
@@ -71,6 +104,7 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     granted = grants_of(session, [line.follower_id for line in wishes.values() if line.follower_id])
     issuers = {issuer.id: issuer for issuer in Issuers(session).all(SYSTEM)}
     csrs, history = _csrs(session, wanted), _versions(session, wanted)
+    unpulled = {row.line_id: row.unpulled for row in session.rows(_UNPULLED, wanted)}
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
 
     def one(line: Line) -> LineSnapshot:
@@ -79,7 +113,8 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
             follower = FOLLOWER.read(found[line.id][split:], grants=tuple(granted[line.follower_id]))
         issuer = _issuer_of(line, issuers)
         busy = _busy_until(line, issuer, under_way)
-        return LineSnapshot(line, issuer, tuple(csrs[line.id]), tuple(history[line.id]), follower, busy)
+        held = tuple(csrs[line.id]), tuple(history[line.id])
+        return LineSnapshot(line, issuer, *held, follower, busy, unpulled.get(line.id, 0))
 
     return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
 

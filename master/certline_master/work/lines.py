@@ -10,6 +10,8 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaError, Conflict, DomainError
 from certline_master.domain.model import (
     Certificate,
+    Failure,
+    FailureClass,
     Issuer,
     Line,
     LineCsr,
@@ -22,6 +24,7 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.planning import CROWDED, AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
 from certline_master.domain.ports import Records
+from certline_master.domain.wish import PauseLine, StopOrder
 from certline_master.work.accounts import Accounts
 from certline_master.work.context import Context
 from certline_shared.certificates import BadChain, ari_certificate_id
@@ -67,7 +70,9 @@ class Lines:
         for action in decided.actions:
             if isinstance(action, OpenVersion):
                 return self._open(snapshot, action, now)
-            if isinstance(action, LookAtDirectory):
+            if isinstance(action, StopOrder | PauseLine):
+                self._end(snapshot.line, action, now)
+            elif isinstance(action, LookAtDirectory):
                 next_look = self._learn_profiles(snapshot, decided, now)
             else:
                 self._ask_renewal_info(snapshot, action, now)
@@ -75,6 +80,21 @@ class Lines:
         self._looked(snapshot.line, next_look)
         log.debug("looked", extra={"line": snapshot.line.name, "standing": decided.standing})
         return False
+
+    def _end(self, line: Line, action: StopOrder | PauseLine, now: datetime) -> None:
+        """Stop an order, or the line's renewals; unless the wish changed since the snapshot was taken."""
+
+        def write(records: Records) -> None:
+            if not records.lines.looked(SYSTEM, line.id, was=line.next_look, then=line.next_look):
+                return
+            if isinstance(action, PauseLine):
+                records.lines.pause(SYSTEM, line.id, action.reason)
+                records.events.add(SYSTEM, "line.paused", f"line:{line.name}", action.reason, now=now)
+            elif records.orders.stop(SYSTEM, line.id, Failure(FailureClass.RETRY_SOON, action.reason), now=now):
+                text = f"version {action.number}: {action.reason}"
+                records.events.add(SYSTEM, "order.superseded", f"line:{line.name}", text, now=now)
+
+        self._context.store.write(write)
 
     def _looked(self, line: Line, next_look: datetime | None) -> None:
         """A wish that changed since the snapshot was taken keeps its look."""

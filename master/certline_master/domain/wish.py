@@ -1,0 +1,61 @@
+"""A line's wish (names, key types, keys): what fits it, what came before it, and when its work ends early. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from certline_master.domain.model import LineCsr, LineSnapshot, Owner, Version, VersionState
+
+MERGED = timedelta(seconds=60)
+"""Changes of a wish within it of an order make one further order (protocol, section 7)."""
+
+MOST_UNPULLED = 2
+"""A line of which so many versions in a row were pulled by nobody is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """End the order under way: it is for a wish that is not the line's any more."""
+
+    number: int  # of its version
+    reason: str = "the wish changed while its order was under way"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseLine:
+    """Renew no more until somebody pulls what is there, or asks."""
+
+    reason: str
+
+
+def fitting_requests(snapshot: LineSnapshot) -> list[LineCsr]:
+    wanted = set(snapshot.line.names)
+    return [c for c in snapshot.csrs if set(c.names) == wanted and c.key_type in snapshot.line.key_types]
+
+
+def is_for_this_wish(version: Version, snapshot: LineSnapshot) -> bool:
+    wanted = {csr.spki_sha256 for csr in fitting_requests(snapshot)}
+    return all(set(c.names) == set(snapshot.line.names) and c.spki_sha256 in wanted for c in version.certificates)
+
+
+def under_way(snapshot: LineSnapshot) -> Version | None:
+    return next((version for version in snapshot.versions if version.state is VersionState.ORDERED), None)
+
+
+def superseded(running: Version, snapshot: LineSnapshot) -> datetime | None:
+    """From when on an order under way may be stopped for its former wish; None while it is for the present one."""
+    return None if is_for_this_wish(running, snapshot) else running.created + MERGED
+
+
+def merged_until(snapshot: LineSnapshot) -> datetime | None:
+    """Until when more changes of a host's own wish are waited for: where a former one was ordered for just now."""
+    if snapshot.line.owner is not Owner.FOLLOWER or snapshot.line.forced:
+        return None
+    former = [version.created for version in snapshot.versions if not is_for_this_wish(version, snapshot)]
+    return max(former) + MERGED if former else None
+
+
+def nobody_pulls(snapshot: LineSnapshot) -> str | None:
+    """Why the line is not renewed any more, in words for the operator; None where it is."""
+    if snapshot.unpulled < MOST_UNPULLED or snapshot.line.forced:
+        return None
+    return f"nobody pulled the last {snapshot.unpulled} versions: it goes on when somebody does, or by `line issue`"
