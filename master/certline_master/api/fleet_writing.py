@@ -7,7 +7,7 @@ from functools import partial
 from certline_master.api import stopping
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
-from certline_master.domain.fleet import Current, DesiredFleet, Kind, Scope
+from certline_master.domain.fleet import Current, DesiredFleet, DesiredGrants, Kind, Scope
 from certline_master.domain.fleet_changes import Change
 from certline_master.domain.model import (
     ZONE_SECRET,
@@ -109,7 +109,7 @@ class Writing:
         self.records.http.save(self.caller, replace(http, solver=wanted.solver))
 
     def _save_follower(self, name: str) -> None:
-        granted = tuple(Grant(GrantKind.REQUEST, one) for one in self.wanted.followers[name].grants.request)
+        granted = _grants(self.wanted.followers[name].grants)
         former = next((one for one in self.current.followers if one.name == name), None)
         follower = former or Follower(
             self.services.chance.uuid(),
@@ -118,8 +118,7 @@ class Writing:
             FollowerState.INVITED,
             created=self.services.clock.now(),
         )
-        others = tuple(grant for grant in follower.grants if grant.kind is not GrantKind.REQUEST)
-        saved = replace(follower, grants=others + granted)
+        saved = replace(follower, grants=granted)
         self.records.followers.save(self.caller, saved)
         if former is not None:
             stopping.of_withdrawn_grants(self.services, self.records, self.caller, former, saved)
@@ -182,3 +181,8 @@ class Writing:
         data = {"fields": [asdict(one) for one in change.fields]}
         kind, subject = f"{change.kind}.{done}", f"{change.kind}:{change.name}"
         self.records.events.add(self.caller, kind, subject, text, now=self.services.clock.now(), data=data)
+
+
+def _grants(wanted: DesiredGrants) -> tuple[Grant, ...]:
+    requests = tuple(Grant(GrantKind.REQUEST, name) for name in wanted.request)
+    return requests + tuple(Grant(GrantKind.PULL, line) for line in wanted.pull)

@@ -183,7 +183,9 @@ def _desired(fleet: FleetPart) -> dict[str, Any]:
         "issuers": {name: _issuer(issuer.model_dump(mode="json")) for name, issuer in fleet.issuers.items()},
         "zones": {name: _zone(zone) for name, zone in fleet.zones.items()},
         "http": {name: {"solver": solver} for name, solver in fleet.http.items()},
-        "followers": {name: follower.model_dump(mode="json") for name, follower in fleet.followers.items()},
+        "followers": {
+            name: follower.model_dump(mode="json", exclude_defaults=True) for name, follower in fleet.followers.items()
+        },
         "lines": {name: _given(line.model_dump(mode="json")) for name, line in fleet.lines.items()},
     }
 

@@ -99,6 +99,7 @@ class LinePart(_Part):
 
 class GrantsPart(_Part):
     request: list[str] = Field(default=[], description="names that the follower may ask certificates for")
+    pull: list[str] = Field(default=[], description="lines whose key the master keeps, which the follower may have")
 
 
 class FollowerPart(_Part):

@@ -60,7 +60,8 @@ class DesiredLine:
 
 @dataclass(frozen=True, slots=True)
 class DesiredGrants:
-    request: tuple[str, ...] = ()
+    request: tuple[str, ...] = ()  # DNS names
+    pull: tuple[str, ...] = ()  # lines whose key the master keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _with_names(line: DesiredLine) -> DesiredLine:
 
 
 def _grants(grants: DesiredGrants) -> DesiredGrants:
-    return DesiredGrants(tuple(sorted({normalise(name) for name in grants.request})))
+    return DesiredGrants(tuple(sorted({normalise(name) for name in grants.request})), tuple(sorted(set(grants.pull))))
 
 
 # --- as it is -------------------------------------------------------------------------------------------------------

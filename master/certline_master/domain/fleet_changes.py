@@ -9,6 +9,7 @@ from certline_master.domain.fleet import (
     Current,
     DesiredFleet,
     DesiredFollower,
+    DesiredGrants,
     DesiredIssuer,
     DesiredLine,
     DesiredZone,
@@ -16,7 +17,7 @@ from certline_master.domain.fleet import (
     Scope,
     Thing,
 )
-from certline_master.domain.model import Follower, GrantKind, HttpName, Issuer, Line, Owner, Zone
+from certline_master.domain.model import Follower, Grant, GrantKind, HttpName, Issuer, Line, Owner, Zone
 
 MOST_DELETED_SHARE = 0.2
 FEWEST_GUARDED = 5
@@ -134,6 +135,15 @@ def _saves(kind: Kind, held: Mapping[str, Thing], wanted: Mapping[str, Any], fac
             yield Change(kind, "update", name, changed)
 
 
+def _grants(held: Iterable[Grant]) -> dict[str, list[str]]:
+    names = {str(kind): sorted(grant.name for grant in held if grant.kind is kind) for kind in GrantKind}
+    return {kind: names[kind] for kind in sorted(names) if names[kind]}
+
+
+def _wanted_grants(wanted: DesiredGrants) -> dict[str, list[str]]:
+    return {kind: list(names) for kind, names in (("pull", wanted.pull), ("request", wanted.request)) if names}
+
+
 def _shown(member: str, value: Any) -> Any:
     if member == "secret":
         return f"a secret ({value[:8]})" if value else None
@@ -172,8 +182,7 @@ class _Facts:
                     "key_types": [str(key_type) for key_type in thing.key_types],
                 }
             case Follower():
-                names = sorted(grant.name for grant in thing.grants if grant.kind is GrantKind.REQUEST)
-                return {"grants": {"request": names} if names else {}}
+                return {"grants": _grants(thing.grants)}
 
     def wanted(self, name: str, thing: Any) -> dict[str, Any]:
         match thing:
@@ -186,8 +195,7 @@ class _Facts:
                 facts = {"follower": thing.follower, "names": names, "issuer": thing.issuer}
                 return facts | {"profile": thing.profile, "key_types": key_types}
             case DesiredFollower():
-                names = list(thing.grants.request)
-                return {"grants": {"request": names} if names else {}}
+                return {"grants": _wanted_grants(thing.grants)}
             case DesiredIssuer():
                 return {
                     "directory": thing.directory,

@@ -179,6 +179,10 @@ class _Check:
         for name, follower in self.desired.followers.items():
             for index, granted in enumerate(follower.grants.request):
                 yield from _faulty(pointer("followers", name, "grants", "request", index), normalise, granted)
+            for index, granted in enumerate(follower.grants.pull):
+                if granted not in self.known("line"):
+                    text = f"there is no line {granted!r}: add it to `lines:`, or correct the name"
+                    yield Fault(pointer("followers", name, "grants", "pull", index), text)
 
     def left_behind(self) -> Iterator[Fault]:
         """Lines that stay, managed by others, must not lose what they refer to."""

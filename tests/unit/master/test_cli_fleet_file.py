@@ -87,7 +87,7 @@ def test_the_whole_file_becomes_the_body_of_the_api(folder: Path) -> None:
         "http": {"www.example.com": {"solver": "listener"}},
         "followers": {
             "web-1": {"grants": {"request": ["blog.example.com", "*.blog.example.com"]}},
-            "web-2": {"grants": {"request": []}},
+            "web-2": {},
         },
         "lines": {
             "shop": {
@@ -170,7 +170,7 @@ def test_neither_the_file_nor_its_faults_show_a_secret(folder: Path) -> None:
         ("http:\n  a.example: 12:30\n", "2: http.a.example: 12:30 may mean several things"),
         ("http:\n  a.example: {solver: listener}\n", "2: http.a.example: must be text"),
         ("followers:\n  a: {grants: [b.example]}\n", "2: followers.a.grants: must be a mapping"),
-        ("followers:\n  a: {grants: {pull: [b]}}\n", "2: followers.a.grants.pull: there is no such member"),
+        ("followers:\n  a: {grants: {push: [b]}}\n", "2: followers.a.grants.push: there is no such member"),
         (
             "zone:\n  a.example: {}\n",
             "1: zone: there is no such member here: correct or remove it (known: issuers, zones",
