@@ -42,6 +42,12 @@ class Installer:
         """All generations on disk, ascending."""
         return self._kept.numbers()
 
+    def copies(self) -> "set[tuple[str, str]]":
+        """Line and SPKI pin of each key from the master in a kept generation."""
+        kept = filter(None, map(self._kept.installed, self._kept.numbers()))
+        facts = [one for generation in kept for one in generation.facts.items()]
+        return {(line, one.spki_sha256) for line, one in facts if one.is_copy}
+
     def next_number(self) -> int:
         """The number for the next generation to render."""
         return max(self._kept.numbers(), default=0) + 1
@@ -60,6 +66,7 @@ class Installer:
                     facts.key_type,
                     (folder / name / "key.pem").read_bytes(),
                     (folder / name / "fullchain.pem").read_text(),
+                    is_copy=facts.is_copy,
                 )
                 for name, facts in live.facts.items()
             }

@@ -26,6 +26,7 @@ class LineMaterial:
     key_type: KeyType
     key_pem: bytes = field(repr=False)
     chain_pem: str
+    is_copy: bool = False  # the key is one that the master keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class LineFacts:
     spki_sha256: str
     names: tuple[str, ...]
     not_after: str | None = None  # as messages.time_text; None in what an earlier version wrote
+    is_copy: bool = False  # the key is one that the master keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,10 @@ def _facts(material: LineMaterial) -> LineFacts:
         raise InstallFault(f"{what}: the certificate was made for another key: it is not installed")
     if key_type != material.key_type:
         raise InstallFault(f"{what}: the key is {key_type}, not {material.key_type}: it is not installed")
-    return LineFacts(material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names, time_text(leaf.not_after))
+    ends = time_text(leaf.not_after)
+    return LineFacts(
+        material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names, ends, is_copy=material.is_copy
+    )
 
 
 def _parts(material: LineMaterial) -> dict[OutputKind, bytes]:

@@ -72,7 +72,9 @@ def _material(
     if version.same(host.state.installed(name)) and name in live:
         return live[name]
     chain = host.material.chain(name, version, key_type)
-    return LineMaterial(name, version.number, key_type, host.material.key_pem(name, key_type), chain)
+    copy = host.material.copy_pem(name, version, key_type)
+    key = copy if copy is not None else host.material.key_pem(name, key_type)
+    return LineMaterial(name, version.number, key_type, key, chain, is_copy=copy is not None)
 
 
 def _debt(host: Host, generation: int, name: str, lines: tuple[str, ...]) -> Debt:

@@ -1,7 +1,7 @@
 """The private keys of this host's lines, and pulled versions until they are installed, on disk."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 from certline_follower.private_files import private_folder, sync_folder, write_private
@@ -11,7 +11,9 @@ from certline_shared.keys import KeyType, PrivateKey
 
 
 class Material:
-    """`state_dir/keys/LINE/KEYTYPE.pem` and `state_dir/versions/LINE/N-DIGEST/KEYTYPE/chain.pem`.
+    """`state_dir/keys/LINE/KEYTYPE.pem` and `state_dir/versions/LINE/N-DIGEST/KEYTYPE/{chain,key}.pem`.
+
+    `key.pem` is there when the master keeps the key and gave this host a copy; `key.pin` then tells its SPKI pin.
 
     Line names and file names were checked where they came from (settings, manifest). Methods raise OSError, and
     ValueError for a key file that is damaged.
@@ -21,10 +23,10 @@ class Material:
         self._keys = state_dir / "keys"
         self._versions = state_dir / "versions"
 
-    def make_key(self, line: str, key_type: str) -> str:
-        """The SPKI pin of the line's key, made now unless it is there; a key on disk is never replaced."""
+    def make_key(self, line: str, key_type: str, spent: str | None = None) -> str:
+        """The SPKI pin of the line's key, made now unless it is there; only the `spent` one is ever replaced."""
         path = self._key_path(line, key_type)
-        if not path.exists():
+        if not path.exists() or (spent and keys.spki_sha256(self.key(line, key_type)) == spent):
             private_folder(self._keys)
             private_folder(path.parent)
             write_private(path, keys.to_pem(keys.generate(KeyType(key_type))))
@@ -61,6 +63,28 @@ class Material:
 
     def chain(self, line: str, version: VersionRef, key_type: str) -> str:
         return (self._folder(line, version) / key_type / "chain.pem").read_text("ascii")
+
+    def copy_pem(self, line: str, version: VersionRef, key_type: str) -> bytes | None:
+        """The version's key from the master; None for a version for this host's own key."""
+        path = self._folder(line, version) / key_type / "key.pem"
+        return path.read_bytes() if path.exists() else None
+
+    def copies(self) -> "set[tuple[str, str]]":
+        """Line and SPKI pin of each key from the master that is cached, half written ones too."""
+        return {
+            (folder.parent.name, pin.read_text("ascii"))
+            for folder in self._cached()
+            for pin in folder.glob("*/key.pin")
+        }
+
+    def strays(self, lines: Container[str]) -> bool:
+        """Whether there are cached versions of other lines than these."""
+        return any(folder.parent.name not in lines for folder in self._cached())
+
+    def sweep(self) -> None:
+        """Remove what a kill left half written. Raises OSError."""
+        for folder in self._versions.glob("*/.*.new/"):
+            shutil.rmtree(folder)
 
     def prune(self, needed: Mapping[str, VersionRef]) -> None:
         """Remove pulled versions but the needed ones; never a key."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from certline_follower.custody import MASTER, has_sealed
 from certline_follower.reports import Report, report_of
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import HeldLine, Retry, State, VersionRef
@@ -149,7 +150,13 @@ def _plan_line(draft: _Draft, line: LineSettings, offered: ManifestLine | None, 
     if wanted.refused:
         draft.refused.append(line.name)
     if offered is not None and offered.version is not None:
-        _pull(draft, line, offered, VersionRef(offered.version, files_digest(offered.files)))
+        _pull(draft, line, offered, _target(line, offered, offered.version))
+
+
+def _target(line: LineSettings, offered: ManifestLine, number: int) -> VersionRef:
+    """Of the keys that come with a version only the kind in use is opened here: another kind is another pull."""
+    digest = files_digest(offered.files)
+    return VersionRef(number, f"{digest}-{line.key_type}" if has_sealed(offered.files, line.key_type) else digest)
 
 
 def _pull(draft: _Draft, line: LineSettings, offered: ManifestLine, target: VersionRef) -> None:
@@ -172,7 +179,9 @@ def _unusable(line: LineSettings, offered: ManifestLine, held: HeldLine) -> str 
     if pin is None:
         kinds = ", ".join(sorted(offered.spki_sha256)) or "none"
         return f"it has no {line.key_type} certificate (it has: {kinds}); set key_type in the file to one of these"
-    if held.keys.get(line.key_type) != pin:
+    if not has_sealed(offered.files, line.key_type) and held.keys.get(line.key_type) != pin:
+        if offered.custody == MASTER:
+            return f"the master has not given this host its {line.key_type} key yet"
         return f"its {line.key_type} key is not on this host; a version for the present key follows"
     return None
 

@@ -60,6 +60,7 @@ class _Line:
     spki_sha256: str
     names: tuple[str, ...]
     not_after: str | None = None
+    is_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ class _Record:
 def write_generation(generation: Generation, former: int | None, installed_at: str) -> bytes:
     outputs = tuple(_Output(str(output.path), output.mode, output.source) for output in generation.outputs)
     lines = {
-        name: _Line(facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after)
+        name: _Line(
+            facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after, facts.is_copy
+        )
         for name, facts in generation.facts.items()
     }
     return codec.write(_Record(generation.digest, former, installed_at, outputs, lines, FORMAT)) + b"\n"
@@ -87,9 +90,12 @@ def read_generation(body: bytes, number: int) -> InstalledGeneration:
     _check_format(record.format)
     outputs = tuple(PlacedOutput(Path(o.path), cast("OutputMode", o.mode), o.source) for o in record.outputs)
     facts = {
-        name: LineFacts(line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names, line.not_after)
+        name: LineFacts(
+            line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names, line.not_after,
+            is_copy=line.is_copy,
+        )
         for name, line in record.lines.items()
-    }
+    }  # fmt: skip
     return InstalledGeneration(number, record.digest, record.former, record.installed_at, outputs, facts)
 
 

@@ -14,6 +14,7 @@ class Report:
 
     deployments: tuple[DeploymentReport, ...]
     reason: str
+    copies: dict[str, tuple[str, ...]] | None = None  # keys from the master that are here, if that is news
 
 
 def deployment(line: LineSettings, state: State, manifest: Manifest | None) -> DeploymentReport | None:
@@ -42,5 +43,10 @@ def report_of(settings: Settings, state: State, manifest: Manifest | None) -> tu
     """What the master was not told yet, if anything."""
     now = [deployment(line, state, manifest) for line in settings.lines]
     news = tuple(one for one in now if one and one != state.line(one.line).reported)
-    words = (f"{one.line} version {one.version}: {one.state}{' with an error' if one.error else ''}" for one in news)
-    return (Report(news, ", ".join(words)),) if news else ()
+    words = [f"{one.line} version {one.version}: {one.state}{' with an error' if one.error else ''}" for one in news]
+    copies = None if state.copies == state.told_copies else state.copies
+    if copies or (copies is not None and state.told_copies):
+        words.append("the keys from the master that are here")
+    elif not news:
+        return ()
+    return (Report(news, ", ".join(words), copies),)

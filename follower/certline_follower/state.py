@@ -103,6 +103,8 @@ class HeldLine:
     pulled: VersionRef | None = None  # its files are in the cache
     held_back: HeldBack | None = None
     reported: DeploymentReport | None = None
+    spent: dict[str, str] = field(default_factory=dict)
+    """Key type -> SPKI pin of an own key from before the master kept the line's key: never asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,9 @@ class State:
     debts: dict[str, Debt] = field(default_factory=dict)  # by service
     failed: dict[str, Retry] = field(default_factory=dict)  # generations that could not be installed, by their tag
     prune: bool = False
+    copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Line -> SPKI pins of the keys from the master that are on this host, kept generations included."""
+    told_copies: dict[str, tuple[str, ...]] | None = None  # what the master was told of them; None: nothing yet
 
     def line(self, name: str) -> HeldLine:
         return self.lines.get(name) or HeldLine()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from certline_follower import planning, reports, wishes
+from certline_follower import copies, planning, reports, wishes
 from certline_follower.host import Host, StepFailed, StepRefused
 from certline_follower.master_client import AGENT
 from certline_follower.master_faults import MasterFault, Refused, Unreachable
@@ -27,7 +27,7 @@ FIRST_WAIT = timedelta(seconds=60)  # the master merges changes within it
 def make_key(host: Host, step: wishes.MakeKey) -> None:
     """The key is on disk before the state says so; one that a kill left there is taken."""
     try:
-        pin = host.material.make_key(step.line, step.key_type)
+        pin = host.material.make_key(step.line, step.key_type, host.state.line(step.line).spent.get(step.key_type))
     except (OSError, ValueError) as error:
         raise StepFailed(f"line {step.line}: its {step.key_type} key cannot be made or read: {error}") from None
     failpoint("key.written")
@@ -84,7 +84,10 @@ def pull(host: Host, step: planning.Pull) -> None:
     try:
         content = host.client.version(step.line, step.version.number)
         _check_content(step, content)
-        host.material.keep_version(step.line, step.version, content.files)
+        files = copies.opened(
+            host.identity, step.line, step.version.number, step.key_type, content.files, spki_sha256=step.spki_sha256
+        )
+        host.material.keep_version(step.line, step.version, files)
     except Unreachable:
         raise
     except (MasterFault, OSError, ValueError) as error:
@@ -93,7 +96,8 @@ def pull(host: Host, step: planning.Pull) -> None:
         host.save_line(step.line, replace(held, held_back=held_back))
         raise StepFailed(f"line {step.line}: version {step.version.number} is not taken: {error}") from None
     failpoint("version.pulled")
-    host.save_line(step.line, replace(held, pulled=step.version, held_back=None))
+    state = copies.counted(host) if len(files) > len(content.files) else host.state
+    host.save(state.with_line(step.line, replace(held, pulled=step.version, held_back=None)))
 
 
 def _check_content(step: planning.Pull, content: VersionContent) -> None:
@@ -116,21 +120,22 @@ def report(host: Host, step: reports.Report) -> None:
     """Tell the master. Raises Unreachable."""
     failpoint("report.sending")
     try:
-        host.client.report(Report(AGENT, host.state.serial, step.deployments))
+        host.client.report(Report(AGENT, host.state.serial, step.deployments, keys=step.copies))
     except Refused as refused:
         raise StepFailed(f"the master refuses the report: {refused}") from None
     failpoint("report.sent")
     state = host.state
     for one in step.deployments:
         state = state.with_line(one.line, replace(state.line(one.line), reported=one))
-    host.save(state)
+    host.save(state if step.copies is None else replace(state, told_copies=step.copies))
 
 
 def prune(host: Host, _step: planning.Prune) -> None:
     """Remove what nothing needs."""
     state = host.state
     host.installer.prune()
-    needed = {name: line.pulled for name, line in state.lines.items() if line.pulled}
+    pulled = {line.name: state.line(line.name).pulled for line in host.settings.lines}
+    needed = {name: version for name, version in pulled.items() if version}
     host.material.prune({name: ref for name, ref in needed.items() if not ref.same(state.installed(name))})
     failed = {tag: retry for tag, retry in state.failed.items() if not retry.is_due(host.now())}
-    host.save(replace(state, prune=False, failed=failed))
+    host.save(replace(copies.counted(host), prune=False, failed=failed))

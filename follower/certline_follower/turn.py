@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from certline_follower import installing, pauses, planning, reports, steps, wishes
+from certline_follower import copies, following, installing, pauses, planning, reports, steps, wishes
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, StepFailed, StepRefused, log
 from certline_follower.master_client import ManifestAnswer
@@ -65,8 +65,18 @@ def recover(host: Host) -> list[str]:
     live = host.installer.live()
     state = settled(host.state, live.number if live else None, live.lines if live else {})
     host.save(pauses.ended_by_settings(_checked(host, state, notes), host.settings))
+    _look_at_copies(host)
     host.manifest = _kept_manifest(host)
     return notes
+
+
+def _look_at_copies(host: Host) -> None:
+    """Keys from the master that a kill, or a line that left the file, made to be in the way go with the next prune."""
+    if host.keeper.read_only:
+        return
+    host.material.sweep()
+    state = copies.counted(host)
+    host.save(replace(state, prune=state.prune or copies.left_over(host, host.settings)))
 
 
 def insist(host: Host) -> None:
@@ -82,8 +92,8 @@ def _of_identity(host: Host) -> State:
         return State(follower_id=follower, identity=mark)
     if state.identity == mark:
         return state
-    lines = {name: HeldLine(keys=line.keys) for name, line in state.lines.items()}
-    return replace(state, identity=mark, epoch=0, serial=0, etag=None, manifest=b"", lines=lines)
+    lines = {name: HeldLine(keys=line.keys, spent=line.spent) for name, line in state.lines.items()}
+    return replace(state, identity=mark, epoch=0, serial=0, etag=None, manifest=b"", lines=lines, told_copies=None)
 
 
 def _checked(host: Host, state: State, notes: list[str]) -> State:
@@ -111,7 +121,7 @@ def _kept_manifest(host: Host) -> Manifest | None:
     if not host.state.manifest:
         return None
     try:
-        return _open(host, manifests.from_wire(host.state.manifest))
+        return following.opened(host, manifests.from_wire(host.state.manifest))
     except BadManifest:
         return None  # asked for anew
 
@@ -149,36 +159,12 @@ def _ask_master(host: Host, wait: int) -> ManifestAnswer:
     if answer.signed is None:
         return answer
     try:
-        manifest = _open(host, answer.signed)
-        if host.manifest and host.manifest.epoch == manifest.epoch:
-            seen = {line.name: line.version for line in host.manifest.lines if line.version is not None}
-            manifests.check_versions(manifest, seen)
+        manifest = following.opened(host, answer.signed)
+        following.check_versions(host, manifest)
     except BadManifest as error:
         raise Untrusted(f"the manifest is refused: {error}") from None
-    host.learn(manifest)
-    host.save(
-        replace(
-            host.state,
-            epoch=manifest.epoch,
-            serial=manifest.serial,
-            etag=answer.etag,
-            manifest=manifests.to_wire(answer.signed),
-        )
-    )
+    following.follow(host, manifest, answer.signed, answer.etag)
     return answer
-
-
-def _open(host: Host, signed: manifests.SignedManifest) -> Manifest:
-    """Expiry is not asked: the answer that brought it was fresh by its nonce (protocol, section 6)."""
-    floor = max(host.state.epoch, host.identity.epoch)
-    return manifests.open_signed(
-        signed,
-        keys=host.identity.signing_keys,
-        follower_id=host.identity.follower_id,
-        epoch=floor,
-        serial=host.state.serial if host.state.epoch == floor else 0,
-        now=None,
-    )
 
 
 def work(host: Host, outcome: Outcome) -> None:

@@ -1,8 +1,10 @@
 """What one line must ask of the master: its key, its request, and what to make of a refusal. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from certline_follower.custody import MASTER, is_spent
 from certline_follower.settings import LineSettings
 from certline_follower.state import Asked, HeldLine
 from certline_shared.manifest import Manifest, ManifestLine
@@ -51,6 +53,8 @@ def wish_of(
     line: LineSettings, offered: ManifestLine | None, held: HeldLine, manifest: Manifest, now: datetime
 ) -> Wanted:
     """The steps to ask for a line; none where the master has what it needs."""
+    if offered is not None and offered.custody == MASTER:
+        return Wanted(notes=tuple(_names_are_the_masters(line, offered)))
     if line.names is None and offered is None:
         return Wanted(notes=(_no_such_line(line, manifest),), refused=True)
     names = line.names or (offered.names if offered else ())
@@ -62,12 +66,26 @@ def wish_of(
         return Wanted(
             notes=(f"{note}; asked again when the grants change, or at {due:%H:%M} UTC",), dues=(due,), refused=True
         )
-    missing = tuple(kind for kind in types if kind not in held.keys)
+    missing = tuple(kind for kind in types if kind not in held.keys or is_spent(held, kind))
     reason = _reason(names, types, offered, held, now)
     if reason is None:
         return Wanted(dues=_dues(offered, held))
-    makes = tuple(MakeKey(line.name, kind, f"line {line.name} has no {kind} key yet") for kind in missing)
+    makes = tuple(MakeKey(line.name, kind, _why_a_key(line, kind, held)) for kind in missing)
     return Wanted(steps=(*makes, Ask(line.name, line.names, names, types, mark(manifest), reason)))
+
+
+def _names_are_the_masters(line: LineSettings, offered: ManifestLine) -> Iterator[str]:
+    if line.names is not None and set(line.names) != set(offered.names):
+        yield (
+            f"line {line.name}: the master keeps its key and says its names ({', '.join(offered.names)}): "
+            "take `names` out of the file"
+        )
+
+
+def _why_a_key(line: LineSettings, kind: str, held: HeldLine) -> str:
+    if kind in held.spent:
+        return f"the master kept the key of line {line.name}: it gets a new {kind} key of its own"
+    return f"line {line.name} has no {kind} key yet"
 
 
 def _no_such_line(line: LineSettings, manifest: Manifest) -> str:
@@ -107,7 +125,8 @@ def _reason(
 
 def _issued_for(offered: ManifestLine, names: tuple[str, ...], types: tuple[str, ...], held: HeldLine) -> bool:
     return set(offered.names) == set(names) and all(
-        held.keys.get(kind) is not None and held.keys.get(kind) == offered.spki_sha256.get(kind) for kind in types
+        kind in held.keys and not is_spent(held, kind) and held.keys[kind] == offered.spki_sha256.get(kind)
+        for kind in types
     )
 
 

@@ -14,10 +14,11 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from certline_shared import certificates, codec, manifest, messages, signing
+from certline_shared import certificates, codec, keys, manifest, messages, sealing, signing
 from certline_shared.chance import SystemChance
 from certline_shared.clock import Clock, SystemClock
 from certline_shared.enrolment import EnrolmentString, answer_mac, mac_holds, mac_key, request_mac, to_text
+from certline_shared.keys import KeyType
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import (
     DeploymentReport,
@@ -55,6 +56,7 @@ class Line:
     live: int | None = None
     rollback: bool = False
     error: str | None = None
+    custody: str | None = None  # "master": a version's keys are made here and sealed to the follower
 
 
 @dataclass
@@ -85,6 +87,9 @@ class FakeMaster:
         self.secrets: dict[str, bytes] = {}
         self.used: dict[str, bytes] = {}  # token id -> identity key
         self.followers: dict[str, bytes] = {}  # id -> identity key
+        self.sealing_key = b""  # of the follower that enrolled last
+        self.made_keys: list[str] = []  # PKCS#8 in PEM, of lines of our custody
+        self.copies: list[dict[str, tuple[str, ...]]] = []  # as reported
         self.revoked = False
         self.requests: list[str] = []  # "GET /path?query"
         self.deployments: list[DeploymentReport] = []
@@ -124,7 +129,9 @@ class FakeMaster:
         with self.lock:
             line = self.lines[name]
             number = max(line.versions, default=0) + 1
-            line.versions[number] = {f"{kind}/chain.pem": self._certify(der) for kind, der in line.csrs.items()}
+            sealed = self._make_keys(name, line, number) if line.custody == "master" else {}
+            chains = {f"{kind}/chain.pem": self._certify(der) for kind, der in line.csrs.items()}
+            line.versions[number] = {**chains, **sealed}
             line.live = number
             self.lock.notify_all()
         return number
@@ -136,6 +143,15 @@ class FakeMaster:
             for member, value in changes.items():
                 setattr(line, member, value)
             self.lock.notify_all()
+
+    def share(self, name: str, *names: str, key_types: tuple[str, ...] = ("ecdsa-p256",)) -> int:
+        """Make a line whose key is kept here, or take one into our custody; its version with new keys."""
+        self.set_line(name, names=names, key_types=key_types, custody="master", csrs={})
+        return self.issue(name)
+
+    def hand_back(self, name: str) -> None:
+        """From now on the follower is to have a key of its own."""
+        self.set_line(name, custody=None, csrs={})
 
     def remove_line(self, name: str) -> None:
         with self.lock:
@@ -181,6 +197,18 @@ class FakeMaster:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         self.tls = context
+
+    def _make_keys(self, name: str, line: Line, number: int) -> dict[str, str]:
+        """New keys with their requests; what travels of them."""
+        made = {kind: keys.generate(KeyType(kind)) for kind in line.key_types}
+        line.csrs = {kind: keys.make_csr(key, line.names) for kind, key in made.items()}
+        self.made_keys += [keys.to_pem(key).decode() for key in made.values()]
+        return {f"{kind}/key.sealed": self.seal(keys.to_pem(key), name, number, kind) for kind, key in made.items()}
+
+    def seal(self, pem: bytes, line: str, version: int, kind: str, *, follower: str = FOLLOWER_ID) -> str:
+        """A private key as it travels to the follower that enrolled here."""
+        info = sealing.key_info(follower, line, version, kind)
+        return codec.base64url(sealing.seal(pem, self.sealing_key, info))
 
     def _certify(self, csr: bytes) -> str:
         return self.issuing.certify(csr, self.clock.now()) + self.issuing.pem
@@ -246,7 +274,9 @@ class FakeMaster:
             case ("GET", "lines", name, "versions", number):
                 return self._version(name, int(number))
             case ("POST", "reports"):
-                self.deployments += messages.decode(Report, parts.body).deployments
+                report = messages.decode(Report, parts.body)
+                self.deployments += report.deployments
+                self.copies += [report.keys] if report.keys is not None else []
                 self.lock.notify_all()
                 return Reply(204)
         return _problem(404, "not-found", "there is no such route")
@@ -294,6 +324,7 @@ class FakeMaster:
         if self.used.setdefault(request.token_id, request.identity_key) != request.identity_key:
             return _problem(409, "conflict", "the token was used")
         self.followers[FOLLOWER_ID] = request.identity_key
+        self.sealing_key = request.sealing_key
         answer = EnrolAnswer(
             FOLLOWER_ID, "host", (self.signing_public,), (self.api_authority.pin,), self.epoch,
             messages.time_text(self.clock.now()), request.nonce, 1,
@@ -318,15 +349,17 @@ class FakeMaster:
 
 
 def _manifest_line(name: str, line: Line) -> ManifestLine:
-    wanted = tuple(CsrWanted(kind) for kind in line.key_types if kind not in line.csrs)
+    lacking = () if line.custody == "master" else line.key_types
+    wanted = tuple(CsrWanted(kind) for kind in lacking if kind not in line.csrs)
     files = line.versions[line.live] if line.live else {}
-    facts = {path.partition("/")[0]: certificates.read_chain(text) for path, text in files.items()}
+    chains = {path.partition("/")[0]: text for path, text in files.items() if path.endswith("/chain.pem")}
+    facts = {kind: certificates.read_chain(text) for kind, text in chains.items()}
     ends = min((one.not_after for one in facts.values()), default=None)
     return ManifestLine(
         name, line.names, line.key_types, wanted, line.live,
         tuple(ManifestFile(path, sha256(text.encode()).hexdigest(), len(text)) for path, text in files.items()),
         {kind: one.spki_sha256 for kind, one in facts.items()},
-        messages.time_text(ends) if ends else None, line.rollback, line.error,
+        messages.time_text(ends) if ends else None, line.rollback, line.error, line.custody,
     )  # fmt: skip
 
 
