@@ -1,6 +1,5 @@
 """The enrolment string: what an operator carries from the master to a new host, and the MAC key it holds."""
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from certline_shared import codec
+from certline_shared import carried, codec
 from certline_shared.messages import BadMessage, read_time, time_text
 
 PREFIX = "certline-enrol-1."
@@ -46,19 +45,13 @@ class _Wire:
     expires_at: str
 
 
-_CHECKSUM_BYTES = 4
-_MOST_CHARACTERS = 8_192
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
-_ORIGIN = re.compile(r"https://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
+ORIGIN = re.compile(r"https://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def to_text(enrolment: EnrolmentString) -> str:
-    """PREFIX + base64url(checksum + canonical JSON), one line without spaces.
-
-    The checksum, the first 4 bytes of the JSON's SHA-256, makes that a cut copy is noticed. Raises BadEnrolmentString
-    for values that `from_text` would refuse.
-    """
+    """PREFIX and the canonical JSON as carried.py says. Raises BadEnrolmentString for what `from_text` would refuse."""
     _check(enrolment)
     wire = _Wire(
         enrolment.origin,
@@ -69,16 +62,12 @@ def to_text(enrolment: EnrolmentString) -> str:
         enrolment.signing_key_thumbprint,
         time_text(enrolment.expires_at),
     )
-    body = codec.write(wire)
-    return PREFIX + codec.base64url(_checksum(body) + body)
+    return carried.to_text(PREFIX, codec.write(wire))
 
 
 def from_text(text: str) -> EnrolmentString:
     """Space around it is taken off. Raises BadEnrolmentString."""
-    text = text.strip()
-    if not text.startswith(PREFIX):
-        raise BadEnrolmentString(_why_not(text))
-    wire = _read(text.removeprefix(PREFIX))
+    wire = _read(text)
     try:
         expires_at = read_time(wire.expires_at)
     except BadMessage:
@@ -90,35 +79,21 @@ def from_text(text: str) -> EnrolmentString:
     return enrolment
 
 
-def _why_not(text: str) -> str:
-    if text.startswith("certline-enrol-"):
-        return "the enrolment string is of another version: use the same release of certline on both sides"
-    return f"not an enrolment string: it begins with {PREFIX!r} (was the whole line copied?)"
-
-
-def _read(encoded: str) -> _Wire:
+def _read(text: str) -> _Wire:
     """Errors are told without their text, which could quote the secret."""
     try:
-        data = codec.from_base64url(encoded) if len(encoded) <= _MOST_CHARACTERS else b""
-    except ValueError:
-        data = b""
-    body = data[_CHECKSUM_BYTES:]
-    if not body or data[:_CHECKSUM_BYTES] != _checksum(body):
-        raise BadEnrolmentString("the enrolment string is cut or changed: copy the whole line once more")
-    try:
-        return codec.read(_Wire, body, most_bytes=_MOST_CHARACTERS)
+        body = carried.body_of(PREFIX, text, "enrolment string")
+        return codec.read(_Wire, body, most_bytes=carried.MOST_CHARACTERS)
+    except carried.BadText as error:
+        raise BadEnrolmentString(str(error)) from None
     except BadMessage:
         raise BadEnrolmentString("the enrolment string holds something else: have a new one made") from None
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.sha256(body).digest()[:_CHECKSUM_BYTES]
 
 
 def _check(enrolment: EnrolmentString) -> None:
     pins_fit = enrolment.trust == "chain" or (enrolment.trust == "pin" and enrolment.tls_pins)
     rules = (
-        (_ORIGIN.fullmatch(enrolment.origin), "the origin is not https://NAME or https://NAME:PORT"),
+        (ORIGIN.fullmatch(enrolment.origin), "the origin is not https://NAME or https://NAME:PORT"),
         (_TOKEN_ID.fullmatch(enrolment.token_id), "the token id is malformed"),
         (len(enrolment.secret) == 32, "the secret is not 32 bytes"),
         (pins_fit, "the trust is neither 'chain' nor 'pin' with at least one pin"),

@@ -63,7 +63,7 @@ class Introduction:
 
 @dataclass(frozen=True, slots=True)
 class IntroductionAnswer:
-    """What the master is, for the fingerprint that both sides show; the last four only once it was approved."""
+    """What the master is, for the fingerprint that both sides show; the last five only once it was approved."""
 
     state: str  # "pending" | "approved"
     signing_keys: tuple[bytes, ...]
@@ -74,6 +74,7 @@ class IntroductionAnswer:
     follower: str | None = None
     epoch: int | None = None
     time: str | None = None
+    proof: bytes | None = None  # of an approval: introduction.approval, by the code that only the host showed
 
 
 @dataclass(frozen=True, slots=True)
