@@ -1,6 +1,5 @@
-"""The API's server: uvicorn on a socket of our own, with a deadline for the TLS handshake."""
+"""The API's server: uvicorn behind a door of our own, which bounds what clients may take."""
 
-import asyncio
 import signal
 import socket
 import ssl
@@ -11,15 +10,21 @@ from typing import Any
 
 import uvicorn
 
-HANDSHAKE_SECONDS = 10.0
-KEEP_ALIVE_SECONDS = 75
+from certline_master.connection import IDLE_SECONDS, Connection
+from certline_master.door import Door
+from certline_master.places import Place
+
 GRACE_SECONDS = 2
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325 section 4.2). TLS 1.3 has no others."""
 
 
 def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
     """TLS 1.2 and up with this certificate (its key in the same file, or in `key`). Raises OSError or ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.load_cert_chain(certificate, key)
     return context
 
@@ -44,10 +49,14 @@ def listen(address: str) -> socket.socket:
 
 
 class ApiServer(uvicorn.Server):
-    """uvicorn, which takes neither an SSL context of ours nor a handshake deadline by itself."""
+    """uvicorn, which by itself knows no deadline for what it reads, no most for a head, and no place to be had."""
 
     def __init__(
-        self, app: Any, listener: socket.socket, tls: ssl.SSLContext, *, stopping: Callable[[], None] = lambda: None
+        self,
+        app: Any,
+        door: Door,
+        *,
+        stopping: Callable[[], None] = lambda: None,
     ) -> None:
         """`stopping` is called first when it stops: requests that wait for news would hold it up."""
         super().__init__(
@@ -61,29 +70,24 @@ class ApiServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._listener, self._tls, self._stopping = listener, tls, stopping
+        self._door, self._stopping = door, stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         del sockets
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             raise RuntimeError("the API did not start")
-        loop = asyncio.get_running_loop()
-
-        def protocol() -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
-            )
-
-        server = await loop.create_server(
-            protocol, sock=self._listener, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_SECONDS, backlog=2048
-        )
-        self.servers = [server]
+        self._door.open(self._connection)
+        self.servers = [self._door]  # type: ignore[list-item]  # it closes as asyncio's do, which is all that is asked
         self.started = True
+
+    def _connection(self, place: Place) -> Connection:
+        state = self.lifespan.state
+        return Connection(place, self._door.limits, config=self.config, server_state=self.server_state, app_state=state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping()

@@ -4,11 +4,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 NAME = "certline.toml"
@@ -25,6 +26,15 @@ def address(text: str) -> str:
     if not colon or not port.isdigit() or int(port) > 65535 or not host:
         raise ValueError(f"{text!r} is not HOST:PORT; write for example 127.0.0.1:8443 or [::]:8443")
     return text
+
+
+def on_loopback(listen: str) -> bool:
+    """Whether only this machine reaches that address."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def origin(text: str) -> str:
@@ -66,11 +76,26 @@ class Secrets(_Section):
 class Api(_Section):
     listen: Address = "0.0.0.0:8443"  # followers come from other hosts
     origins: Annotated[tuple[Origin, ...], AfterValidator(_some)]
-    tls: Literal["own", "files"] = "own"
+    tls: Literal["own", "files", "off"] = "own"
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     trust: Literal["pin", "chain"] = "pin"
     long_polls: int = Field(default=2000, ge=0)
+    connections: int = Field(default=16_384, ge=64)
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @model_validator(mode="after")
+    def _plain_http_is_behind_a_proxy(self) -> Self:
+        if self.tls == "off" and self.trust == "pin":
+            raise ValueError(
+                'tls = "off" is for a proxy that ends TLS, whose certificate followers check: write trust = "chain" too'
+            )
+        if self.tls == "off" and not (self.trusted_proxies or on_loopback(self.listen)):
+            raise ValueError(
+                f'tls = "off" would let anybody read along at {self.listen}: listen on 127.0.0.1, or name in '
+                "trusted_proxies who alone may connect"
+            )
+        return self
 
 
 class Http01(_Section):
@@ -270,6 +295,8 @@ origins = [{origins}]
 # tls_certificate = "api.pem"
 # tls_key = "api.key"
 # trust = "chain"                 # followers check the API's chain and dates (behind a TLS-terminating proxy)
+# tls = "off"                     # plain HTTP for that proxy, on 127.0.0.1
+# trusted_proxies = ["127.0.0.1/32"]  # whose X-Forwarded-For is believed
 
 [store]
 url = "{store}"

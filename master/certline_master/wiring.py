@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from certline_master import identity
 from certline_master.api.app import build_app
+from certline_master.api.forwarded import TrustedProxies
 from certline_master.api.services import Services
 from certline_master.ca.authorities import AcmeAuthorities
 from certline_master.challenges import http01, responder, rfc2136
@@ -16,12 +17,13 @@ from certline_master.challenges.registry import Registry
 from certline_master.challenges.resolver import Resolver
 from certline_master.challenges.visibility import AuthoritativeLook
 from certline_master.domain.access import SYSTEM
+from certline_master.domain.errors import Sealed
 from certline_master.domain.model import Zone
 from certline_master.domain.ports import DnsView, Solver
 from certline_master.identity import Identity
 from certline_master.settings import Settings
 from certline_master.store.bell import LocalBell
-from certline_master.store.kek import Kek, read_kek
+from certline_master.store.keyring import KekSource
 from certline_master.store.opening import SqlStore, open_store
 from certline_master.work.context import Context, Limits
 from certline_master.work.runner import Runner
@@ -69,21 +71,19 @@ class Master:
 
 
 def open_settings_store(settings: Settings, clock: Clock, chance: Chance, *, exclusive: bool = True) -> SqlStore:
-    """The store that the settings name, with its KEK. Raises DomainError."""
-    return open_store(settings.store.url, kek=_kek(settings), clock=clock, chance=chance, exclusive=exclusive)
+    """The store that the settings name, with its KEK; sealed where that is not to be had. Raises DomainError."""
+    ring = kek_source(settings).keyring()
+    return open_store(settings.store.url, kek=ring, clock=clock, chance=chance, exclusive=exclusive)
 
 
-def _kek(settings: Settings) -> Kek | None:
-    source = settings.secrets.kek
-    if source is None:
-        return None
+def kek_source(settings: Settings) -> KekSource:
     url = settings.store.url
     data = Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else None
-    return read_kek(source, command=settings.secrets.kek_command or (), data_folder=data)
+    return KekSource(settings.secrets.kek, settings.secrets.kek_command or (), data)
 
 
 def build(settings: Settings) -> Master:
-    """Everything, not started. Raises DomainError."""
+    """Everything, not started. Raises DomainError: Sealed when no secret can be read."""
     clock, chance = SystemClock(), SystemChance()
     store = open_settings_store(settings, clock, chance)
     try:
@@ -94,6 +94,8 @@ def build(settings: Settings) -> Master:
 
 
 def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance) -> Master:
+    if why := store.sealed:
+        raise Sealed(why)
     with store.read() as records:
         own = identity.load(records)
     bell, authorities = LocalBell(), AcmeAuthorities(clock, chance)
@@ -115,6 +117,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         long_polls=settings.api.long_polls,
         ready=_readiness(store),
         version=__version__,
+        trusted_proxies=TrustedProxies(settings.api.trusted_proxies),
     )
     return Master(settings, store, own, build_app(services), Runner(context), authorities, clock, listeners)
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from certline_master.api import problems
 from certline_master.api.callers import Callers
 from certline_master.api.incoming import Incoming, check_protocol, read_body
+from certline_master.api.overload import Overload
 from certline_master.api.services import Services
 from certline_master.domain.access import Caller
 from certline_shared.messages import MOST_BODY_BYTES
@@ -26,10 +27,17 @@ class Gate:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app, self._services = app, services
         self._callers = Callers(services)
+        self._overload = Overload(services.chance, services.most_waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        scope = self._services.trusted_proxies.told(scope)
+        try:
+            self._overload.check()
+        except problems.Refused as refusal:
+            await problems.answer_to(refusal)(scope, receive, send)
             return
         if scope["path"].startswith("/v1/follower/"):
             await self._follower(scope, receive, send)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from certline_master.api.forwarded import TrustedProxies
+from certline_master.api.overload import MOST_WAITING
 from certline_master.domain.placement import Trust
 from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
 from certline_shared.chance import Chance
@@ -44,3 +46,5 @@ class Services:
     long_polls: int  # how many may be open at once
     ready: Callable[[], str | None]  # None when the master can do its work, else why not
     version: str
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    most_waiting: int = MOST_WAITING  # requests for a thread; beyond it new ones are sent away

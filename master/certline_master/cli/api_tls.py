@@ -24,8 +24,10 @@ class ApiTls:
         self._master, self._api = master, master.settings.api
         self._folder = master.settings.folder / "tls"
         self._stopping = threading.Event()
-        self._certificate, self._key = self._files()
-        self.context = self._load()
+        self.context: ssl.SSLContext | None = None  # a proxy ends TLS
+        if self._api.tls != "off":
+            self._certificate, self._key = self._files()
+            self.context = self._load()
 
     def _files(self) -> tuple[Path, Path | None]:
         if self._api.tls == "own":
@@ -45,17 +47,18 @@ class ApiTls:
             raise CommandFailed(f"{self._certificate}: cannot be read: {fault.strerror}", WRONG) from None
 
     def start(self) -> None:
-        threading.Thread(target=self._watch, name="certificate", daemon=True).start()
+        if self.context is not None:
+            threading.Thread(target=self._watch, args=(self.context,), name="certificate", daemon=True).start()
 
     def stop(self) -> None:
         self._stopping.set()
 
-    def _watch(self) -> None:
+    def _watch(self, context: ssl.SSLContext) -> None:
         """New connections get the new certificate: the context is loaded again, no restart."""
         while not self._master.clock.pause(LOOK_EVERY.total_seconds(), self._stopping):
             try:
                 self._renew()
-                self.context.load_cert_chain(self._certificate, self._key)
+                context.load_cert_chain(self._certificate, self._key)
             except OSError as fault:
                 log.error("the API's certificate could not be loaded; tried again", extra={"error": str(fault)})
 

@@ -2,6 +2,8 @@
 
 import logging
 import signal
+import socket
+import ssl
 import sys
 import threading
 from types import FrameType
@@ -46,7 +48,8 @@ def _log_to(settings: Settings) -> None:
     style = settings.logging.format
     plain = style == "plain" or (style == "auto" and sys.stderr.isatty())
     logs.set_up(sys.stderr, style="plain" if plain else "json", level=settings.logging.level)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it tells at its start and end, we tell
+    # What it tells at its start and end, we tell; and whoever sends it rubbish must not fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
@@ -80,7 +83,7 @@ def _with(master: "Master") -> None:
     except OSError as fault:
         raise CommandFailed(f"api.listen {settings.api.listen}: {why_not(fault)}", REFUSED) from fault
     follower = LocalFollower(settings.local_follower.config)
-    api = server.ApiServer(master.app, listener, tls.context, stopping=master.app.state.long_polls.close)
+    api = _api(master, listener, tls.context)
     master.start()
     try:
         tls.start()
@@ -94,6 +97,27 @@ def _with(master: "Master") -> None:
         tls.stop()
         follower.stop()
         master.stop(STOP_SECONDS)
+
+
+def _api(master: "Master", listener: socket.socket, tls: ssl.SSLContext | None) -> "ApiServer":
+    """Behind a door with as much room as was asked for, or as this process may have."""
+    from certline_master import server
+    from certline_master.api.forwarded import TrustedProxies, is_loopback
+    from certline_master.door import Door, raise_file_limit, room
+    from certline_master.places import Places
+
+    settings = master.settings.api
+    proxies, connections = TrustedProxies(settings.trusted_proxies), room(settings.connections, raise_file_limit())
+    if connections < settings.connections:
+        said = {"connections": connections, "wished": settings.connections}
+        log.warning("this process may not open enough files for api.connections; raise LimitNOFILE", extra=said)
+
+    def is_ours(address: str) -> bool:
+        return address in proxies or is_loopback(address)
+
+    places = Places(connections, share=is_ours)
+    door = Door(listener, tls, places, unwelcome=lambda address: tls is None and not is_ours(address))
+    return server.ApiServer(master.app, door, stopping=master.app.state.long_polls.close)
 
 
 def _end_with_store(master: "Master", api: "ApiServer") -> None:
