@@ -14,6 +14,7 @@ import click
 from certline_master.cli.failures import FAILED, REFUSED, CommandFailed
 from certline_master.cli.local_faults import local_faults
 from certline_master.cli.main import settings_path
+from certline_master.domain.errors import Sealed
 from certline_master.settings import Settings, load
 from certline_shared import logs
 
@@ -60,7 +61,14 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def _serve(settings: Settings) -> None:
     from certline_master import wiring
 
-    master = wiring.build(settings)
+    try:
+        master = wiring.build(settings)
+    except Sealed as why:
+        from certline_master.cli.sealed import serve_sealed
+
+        if serve_sealed(settings, str(why)):
+            _serve(settings)
+        return
     try:
         _with(master)
     finally:

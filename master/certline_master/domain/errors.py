@@ -7,6 +7,7 @@ DomainError
 ├── Invalid           input that cannot be used; carries one fault per field
 ├── NotGranted        a follower asked for names without a grant
 ├── Unavailable       try again later
+│   └── Sealed        no secret can be read: no KEK, a wrong one, a damaged data key
 ├── LeaseLost         another worker has taken this order over
 ├── CaError           the CA said no, or could not be asked
 │   ├── CaUnreachable
@@ -63,6 +64,10 @@ class Unavailable(DomainError):
     def __init__(self, detail: str, retry_at: datetime | None = None) -> None:
         super().__init__(detail)
         self.retry_at = retry_at
+
+
+class Sealed(Unavailable):
+    pass
 
 
 class LeaseLost(DomainError):

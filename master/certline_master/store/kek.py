@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import os
 import stat
 import subprocess
@@ -17,6 +18,12 @@ from certline_shared.chance import Chance
 KEY_BYTES = 32
 _EXEC_SECONDS = 10
 _MOST_BYTES = 4_096
+
+log = logging.getLogger("certline.kek")
+
+
+class KekAway(Invalid):
+    """The source is well described, but gives no key now: the file or credential is not there, the program failed."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,6 +39,10 @@ class Kek:
     def text(self) -> str:
         """What `read_kek` reads: base64, one line."""
         return base64.b64encode(self.key).decode("ascii")
+
+    def proof(self, data: bytes) -> str:
+        """A MAC in hex: whoever made it for this data had the key."""
+        return hmac.new(self.key, b"certline kek proof\0" + data, hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:
         return f"Kek(id={self.id})"
@@ -52,7 +63,7 @@ def read_kek(
 
     `command` is the argument vector for a plain `exec:`. A file inside `data_folder` is refused: a copy of that folder
     must not open itself. A variable is taken out of `environ` (default: the process's). Raises Invalid for the field
-    /secrets/kek.
+    /secrets/kek: KekAway where there is no key to be had now.
     """
     environ = os.environ if environ is None else environ
     scheme, _, rest = source.partition(":")
@@ -69,6 +80,10 @@ def read_kek(
 
 def _no_use(why: str) -> Invalid:
     return Invalid(Fault("/secrets/kek", why))
+
+
+def _away(why: str) -> KekAway:
+    return KekAway(Fault("/secrets/kek", why))
 
 
 def _parse(data: bytes, where: str) -> Kek:
@@ -93,7 +108,7 @@ def _from_file(path: Path, data_folder: Path | None) -> bytes:
             _check_guarded(path, os.fstat(file.fileno()))
             return file.read(_MOST_BYTES)
     except OSError as error:
-        raise _no_use(f"cannot read {path}: {error.strerror}") from None
+        raise _away(f"cannot read {path}: {error.strerror}") from None
 
 
 def _check_guarded(path: Path, found: os.stat_result) -> None:
@@ -107,20 +122,21 @@ def _check_guarded(path: Path, found: os.stat_result) -> None:
 def _from_credential(name: str, environ: MutableMapping[str, str]) -> bytes:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        raise _no_use(f"credential:{name} needs systemd's LoadCredential= or LoadCredentialEncrypted= in the unit")
+        raise _away(f"credential:{name} needs systemd's LoadCredential= or LoadCredentialEncrypted= in the unit")
     if not name or "/" in name or name.startswith("."):
         raise _no_use(f"credential:{name} is no name of a credential")
     try:
         return Path(folder, name).read_bytes()[:_MOST_BYTES]
     except OSError as error:
-        raise _no_use(f"cannot read the credential {name}: {error.strerror}") from None
+        raise _away(f"cannot read the credential {name}: {error.strerror}") from None
 
 
 def _from_environment(name: str, environ: MutableMapping[str, str]) -> bytes:
-    """Taken out, so that no program we start and no crash report carries it."""
+    """Taken out, so that no program we start carries it."""
     value = environ.pop(name, None)
     if value is None:
-        raise _no_use(f"the environment variable {name} is not set")
+        raise _away(f"the environment variable {name} is not set")
+    log.warning("the KEK comes from the environment, where it shows in /proc and in crash reports: prefer credential:")
     return value.encode("utf-8", "surrogateescape")
 
 
@@ -133,9 +149,9 @@ def _from_program(argv: Sequence[str]) -> bytes:
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_EXEC_SECONDS, check=False, close_fds=True
         )
     except subprocess.TimeoutExpired:
-        raise _no_use(f"{argv[0]} gave no key within {_EXEC_SECONDS} s") from None
+        raise _away(f"{argv[0]} gave no key within {_EXEC_SECONDS} s") from None
     except OSError as error:
-        raise _no_use(f"cannot run {argv[0]}: {error.strerror}") from None
+        raise _away(f"cannot run {argv[0]}: {error.strerror}") from None
     if done.returncode:
-        raise _no_use(f"{argv[0]} ended with status {done.returncode}")
+        raise _away(f"{argv[0]} ended with status {done.returncode}")
     return done.stdout[:_MOST_BYTES]

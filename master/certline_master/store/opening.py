@@ -10,15 +10,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from certline_master.domain.errors import Unavailable
 from certline_master.domain.ports import Records
 from certline_master.store import secrets
+from certline_master.store.data_key_rows import instance_id, newest_key
 from certline_master.store.engine import Database, database, reading_engine, writing_engine
 from certline_master.store.faults import Trouble, trouble, unavailable
 from certline_master.store.kek import Kek
+from certline_master.store.keyring import Keyring
 from certline_master.store.lock import WriterLock
-from certline_master.store.records import SqlRecords
+from certline_master.store.records import SqlRecords, session_of
 from certline_master.store.schema import refuse_unless_at_head
 from certline_master.store.session import Session
 from certline_master.store.transactions import WriterConnection
-from certline_master.store.vault import SEALED, Vault
+from certline_master.store.vault import Vault
 from certline_master.store.writer import Writer
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
@@ -29,9 +31,11 @@ T = TypeVar("T")
 class SqlStore:
     """The Store on SQLite or Postgres. Make it with `open_store`."""
 
-    def __init__(self, found: Database, kek: Kek | None, clock: Clock, chance: Chance, lock: WriterLock | None) -> None:
+    def __init__(
+        self, found: Database, kek: Kek | Keyring | None, clock: Clock, chance: Chance, lock: WriterLock | None
+    ) -> None:
         self._database, self._clock, self._chance, self._lock = found, clock, chance, lock
-        self._kek, self._vault = kek, Vault(kek, chance)
+        self._vault = Vault(kek, chance)
         self._readers = reading_engine(found)
         self._transactions = WriterConnection(writing_engine(found), found.begin_write, self._records, clock)
         self._writer = Writer(self._transactions)
@@ -55,17 +59,17 @@ class SqlStore:
 
         Raises Unavailable: sealed, the KEK is not the database's, or the data keys are gone.
         """
-        return self.write(lambda records: secrets.initialise(_session_of(records)))
+        return self.write(lambda records: secrets.initialise(session_of(records)))
 
     @property
     def sealed(self) -> str | None:
         """Why secrets cannot be read or added: no KEK, a wrong one, a damaged data key. None: they can."""
-        if self._kek is None:
-            return SEALED
+        if self._vault.sealed:
+            return self._vault.sealed
         with self._reader() as connection:
             session = self._session(connection)
-            key = secrets.newest_key(session)
-            return None if key is None else self._vault.check(secrets.instance_id(session), key)
+            key = newest_key(session)
+            return None if key is None else self._vault.check(instance_id(session), key)
 
     @property
     def broken(self) -> str | None:
@@ -115,13 +119,9 @@ class SqlStore:
         return Session(connection, self._clock, self._chance, self._vault, self._database.sqlite_path is None)
 
 
-def _session_of(records: Records) -> Session:
-    if not isinstance(records, SqlRecords):
-        raise TypeError("records of another store")
-    return records.session
-
-
-def open_store(url: str, *, kek: Kek | None, clock: Clock, chance: Chance, exclusive: bool = True) -> SqlStore:
+def open_store(
+    url: str, *, kek: Kek | Keyring | None, clock: Clock, chance: Chance, exclusive: bool = True
+) -> SqlStore:
     """Open a database that is at head. Raises Invalid (the URL) or Unavailable (cannot be reached, not at head, or,
     on SQLite, another process writes to it).
 

@@ -1,11 +1,15 @@
 """All repositories, bound to one transaction."""
 
+from certline_master.domain.ports import Records
+from certline_master.store.data_keys import DataKeys
 from certline_master.store.events import Events
 from certline_master.store.followers import Followers
 from certline_master.store.instance import Instance
 from certline_master.store.issuers import Issuers
+from certline_master.store.keys import Keys
 from certline_master.store.lines import Lines
 from certline_master.store.orders import Orders
+from certline_master.store.revocations import Revocations
 from certline_master.store.secrets import Secrets
 from certline_master.store.session import Session
 from certline_master.store.tokens import Tokens
@@ -27,3 +31,17 @@ class SqlRecords:
         self.events = Events(session)
         self.secrets = Secrets(session)
         self.instance = Instance(session)
+        self.keys = Keys(session)
+        self.revocations = Revocations(session)
+        self.data_keys = DataKeys(session)
+
+
+def sql(records: Records) -> SqlRecords:
+    """The same, with what only this store has."""
+    if not isinstance(records, SqlRecords):
+        raise TypeError("records of another store")
+    return records
+
+
+def session_of(records: Records) -> Session:
+    return sql(records).session

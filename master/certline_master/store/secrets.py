@@ -1,21 +1,18 @@
 """Secrets as rows: what the vault seals, under an id that other rows refer to."""
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from certline_master.domain.access import SYSTEM, Caller, Role
 from certline_master.domain.errors import NotFound, Unavailable
+from certline_master.store.data_key_rows import INSTANCE_ID, instance_id, newest_key, newest_key_held
+from certline_master.store.data_keys import add_new, find
 from certline_master.store.instance import Instance
 from certline_master.store.session import Session, param
-from certline_master.store.tables import data_keys, secrets
+from certline_master.store.tables import secrets
 from certline_master.store.vault import Place, WrappedKey
 
-INSTANCE_ID = "instance.id"
 _VERSION = 1
 
-_KEY = select(data_keys.c.id, data_keys.c.kek_id, data_keys.c.wrapped)
-_KEY_BY_ID = _KEY.where(data_keys.c.id == param("wanted"))
-_NEWEST_KEY = _KEY.order_by(data_keys.c.created.desc(), data_keys.c.id).limit(1)
-_ADD_KEY = insert(data_keys)
 _COUNT = select(func.count()).select_from(secrets)
 _ADD = insert(secrets)
 _READ = select(secrets.c.version, secrets.c.data).where(
@@ -30,7 +27,7 @@ class Secrets:
 
     def add(self, caller: Caller, kind: str, secret: bytes) -> str:
         caller.require(Role.ADMIN)
-        key = newest_key(self._session)
+        key = newest_key_held(self._session)
         if key is None:
             raise Unavailable("the store has no data key: run `certline init`")
         secret_id = self._session.chance.uuid()
@@ -52,23 +49,7 @@ class Secrets:
             raise NotFound("secret", secret_id)
 
     def _key(self, key_id: str) -> WrappedKey | None:
-        return _wrapped(self._session.row(_KEY_BY_ID, {"wanted": key_id}))
-
-
-def instance_id(session: Session) -> str:
-    found = Instance(session).get(SYSTEM, INSTANCE_ID)
-    if found is None:
-        raise Unavailable("the store is not set up: run `certline init`")
-    return found
-
-
-def newest_key(session: Session) -> WrappedKey | None:
-    """The data key for new secrets."""
-    return _wrapped(session.row(_NEWEST_KEY))
-
-
-def _wrapped(row: "Row[tuple[str, str, bytes]] | None") -> WrappedKey | None:
-    return None if row is None else WrappedKey(row.id, row.kek_id, row.wrapped)
+        return find(self._session, key_id)
 
 
 def initialise(session: Session) -> bool:
@@ -85,7 +66,5 @@ def initialise(session: Session) -> bool:
         raise Unavailable("the database holds secrets but no data key: restore it from a backup, no new key is made")
     name = Instance(session).get(SYSTEM, INSTANCE_ID) or session.chance.uuid()
     Instance(session).set(SYSTEM, INSTANCE_ID, name)
-    made = session.vault.new_data_key(name)
-    row = {"id": made.id, "kek_id": made.kek_id, "wrapped": made.wrapped, "created": session.clock.now()}
-    session.run(_ADD_KEY, row)
+    add_new(session)
     return True

@@ -7,7 +7,7 @@ not open there (security note 3.1).
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -15,14 +15,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 
 from certline_master.domain.errors import Unavailable
 from certline_master.store.kek import Kek
+from certline_master.store.keyring import Keyring
 from certline_shared.chance import Chance
 
 FORM = 1
 GCM_SIV, GCM = 1, 2
 _HEADER = 18
 _NONCE = 12
-
-SEALED = "sealed: no key encryption key was given; set [secrets] kek and restart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """A row of data_keys."""
+    """A row of data_keys: a data key under the KEK, and until `kek retire` under the former one too."""
 
     id: str
     kek_id: str
     wrapped: bytes
+    former_kek_id: str | None = None
+    former_wrapped: bytes | None = None
+
+    @property
+    def ways(self) -> Iterator[tuple[str, bytes]]:
+        """The id of a KEK that opens it, and what it opens."""
+        yield self.kek_id, self.wrapped
+        if self.former_kek_id is not None and self.former_wrapped is not None:
+            yield self.former_kek_id, self.former_wrapped
 
 
 def _best_algorithm() -> int:
@@ -84,19 +92,38 @@ def key_id_of(data: bytes) -> str:
     return str(uuid.UUID(bytes=data[2:_HEADER]))
 
 
+def key_id_bytes(key_id: str) -> bytes:
+    """As a data key's id stands in the stored form."""
+    return uuid.UUID(key_id).bytes
+
+
 class Vault:
     """Opens data keys with the KEK once and keeps them in memory. Thread-safe. Without a KEK it is sealed."""
 
-    def __init__(self, kek: Kek | None, chance: Chance) -> None:
-        self._kek, self._chance = kek, chance
+    def __init__(self, kek: Kek | Keyring | None, chance: Chance) -> None:
+        self._ring = kek if isinstance(kek, Keyring) else Keyring(kek)
+        self._chance = chance
         self._keys: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
+    @property
+    def sealed(self) -> str | None:
+        """Why there is no KEK at all, if there is none."""
+        return self._ring.why_sealed if self._ring.is_empty else None
+
+    def alone(self, kek: Kek) -> "Vault":
+        """A vault with this KEK only, and nothing remembered."""
+        return Vault(kek, self._chance)
+
     def new_data_key(self, instance: str) -> WrappedKey:
-        kek = self._need_kek()
-        key, key_id = self._chance.token(32), self._chance.uuid()
-        wrapped = seal(kek.key, key_id, key, _place_of_key(instance, key_id), self._chance)
-        return WrappedKey(key_id, kek.id, wrapped)
+        return self.wrap(self._chance.uuid(), self._chance.token(32), instance, self._need_kek())
+
+    def wrap(self, key_id: str, key: bytes, instance: str, kek: Kek) -> WrappedKey:
+        return WrappedKey(key_id, kek.id, seal(kek.key, key_id, key, _place_of_key(instance, key_id), self._chance))
+
+    def rewrap(self, instance: str, key: WrappedKey, kek: Kek) -> WrappedKey:
+        """The same data key under another KEK. Raises Unavailable when none of ours opens it."""
+        return self.wrap(key.id, self._unwrap(instance, key), instance, kek)
 
     def encrypt(self, secret: bytes, place: Place, key: WrappedKey) -> bytes:
         """Raises Unavailable: sealed, wrong KEK, damaged data key."""
@@ -104,7 +131,8 @@ class Vault:
 
     def decrypt(self, data: bytes, place: Place, find_key: Callable[[str], WrappedKey | None]) -> bytes:
         """Raises Unavailable naming the cause; never anything of the plaintext."""
-        self._need_kek()
+        if self.sealed:
+            raise Unavailable(self.sealed)
         damaged = f"the secret {place.row} ({place.kind}) is damaged, or was moved there from another row"
         try:
             key_id = key_id_of(data)
@@ -133,22 +161,28 @@ class Vault:
             return self._keys[key.id]
 
     def _unwrap(self, instance: str, key: WrappedKey) -> bytes:
-        kek = self._need_kek()
-        if key.kek_id != kek.id:
-            raise Unavailable(
-                f"sealed: wrong key encryption key; the database needs the one with id {key.kek_id}, given was {kek.id}"
-            )
-        try:
-            return unseal(kek.key, key.wrapped, _place_of_key(instance, key.id))
-        except InvalidTag:
+        """By whichever KEK there is; a way that is damaged does not hide one that works."""
+        known = [(kek, wrapped) for kek_id, wrapped in key.ways if (kek := self._ring.find(kek_id)) is not None]
+        for kek, wrapped in known:
+            try:
+                return unseal(kek.key, wrapped, _place_of_key(instance, key.id))
+            except InvalidTag:
+                continue
+        if known:
             raise Unavailable(
                 f"the data key {key.id} is damaged (the key encryption key is the right one): restore the database"
-            ) from None
+            )
+        if self.sealed:
+            raise Unavailable(self.sealed)
+        raise Unavailable(
+            f"sealed: wrong key encryption key; the database needs the one with id {key.kek_id}, given was"
+            f" {self._ring.shown}"
+        )
 
     def _need_kek(self) -> Kek:
-        if self._kek is None:
-            raise Unavailable(SEALED)
-        return self._kek
+        if self._ring.present is None:
+            raise Unavailable(self._ring.why_sealed)
+        return self._ring.present
 
 
 def _place_of_key(instance: str, key_id: str) -> Place:
