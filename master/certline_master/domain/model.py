@@ -192,6 +192,7 @@ class Introduction:
     created: datetime
     expires: datetime
     follower_id: str | None = None  # set by approval
+    proof: bytes | None = None  # of the approval, for the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +277,7 @@ class Version:
     certificates: tuple[Certificate, ...] = ()
     failure: "Failure | None" = None
     ended: datetime | None = None  # when it failed, was retired or revoked
+    live_since: datetime | None = None  # when it became live; None also where a former release made it so
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +367,8 @@ class LineSnapshot:
     follower: Follower | None  # None where the master keeps the key
     busy_until_order: datetime | None = None  # when another line's live order for the same names, there, is due
     unpulled: int = 0  # versions issued since the last one that a host pulled
+    kept_keys: frozenset[str] = frozenset()  # SPKI pins of the line's private keys that the master has
+    current_keys: frozenset[str] = frozenset()  # of these, the ones that new certificates are for
 
 
 @dataclass(frozen=True, slots=True)

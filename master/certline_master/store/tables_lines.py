@@ -80,6 +80,7 @@ versions = Table(
     text("reason"),
     Column("failure", _FAILURE),
     Column("ended", Time),
+    Column("live_since", Time),
     UniqueConstraint("line_id", "number"),
 )
 _LIVE_VERSION = versions.c.state == literal_column("'live'")

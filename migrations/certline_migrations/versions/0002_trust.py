@@ -66,6 +66,9 @@ def _followers() -> None:
     op.add_column("followers", sa.Column("next_sealing_key", sa.LargeBinary(), nullable=True))
     op.add_column("followers", sa.Column("next_keys_since", TIME, nullable=True))
     op.add_column("followers", sa.Column("sequence", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("followers", _text("sequence_digest", optional=True))
+    op.add_column("followers", _text("sequence_address", optional=True))
+    op.add_column("followers", sa.Column("clone_told", TIME, nullable=True))
     op.add_column("followers", sa.Column("lock_clones", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("followers", sa.Column("protocol", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("followers", sa.Column("skew_seconds", sa.BigInteger(), nullable=True))
@@ -97,6 +100,7 @@ def _followers() -> None:
         sa.Column("created", TIME, nullable=False),
         sa.Column("expires", TIME, nullable=False),
         _text("follower_id", optional=True),
+        sa.Column("proof", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(
             ["follower_id"], ["followers.id"], name="fk_introductions_follower_id", ondelete="CASCADE"
         ),
@@ -187,11 +191,14 @@ def _key_copies() -> None:
         _text("certificate_id"),
         _text("line"),
         _text("issuer_id"),
+        sa.Column("version", sa.Integer(), nullable=False),
         _text("chain"),
         sa.Column("reason", sa.Integer(), nullable=False),
         _text("state"),
         sa.Column("created", TIME, nullable=False),
         sa.Column("due", TIME, nullable=True),
+        _text("follower", optional=True),
+        sa.Column("deadline", TIME, nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         _text("error", optional=True),
         sa.Column("ended", TIME, nullable=True),
@@ -202,6 +209,7 @@ def _key_copies() -> None:
 
 
 def _deployments() -> None:
+    op.add_column("versions", sa.Column("live_since", TIME, nullable=True))
     op.add_column("deployments", _text("goal", optional=True))
     op.add_column("deployments", sa.Column("retry_at", TIME, nullable=True))
     op.add_column("deployments", sa.Column("seen", sa.Text(), nullable=False, server_default="{}"))
