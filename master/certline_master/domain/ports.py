@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from certline_master.domain.access import Caller
+from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, Revocation, SealedKey
+from certline_master.domain.deployment import Behind, InUse, Receiver
 from certline_master.domain.model import (
     AdminToken,
     Certificate,
@@ -24,6 +26,7 @@ from certline_master.domain.model import (
     Follower,
     Grant,
     HttpName,
+    Introduction,
     Issuer,
     Lease,
     Line,
@@ -36,6 +39,7 @@ from certline_master.domain.model import (
     VersionState,
     Zone,
 )
+from certline_master.domain.rollout import Wave
 
 T = TypeVar("T")
 
@@ -144,6 +148,63 @@ class FollowerRecords(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of a changing request's sequence. Not `good`: it stands back behind `former`, another host's."""
+
+    good: bool
+    tell: bool = False  # the first in an hour
+    former: int = 0
+    former_address: str = ""
+    locks: bool = False  # the follower is to be suspended for it
+
+
+class IdentityRecords(Protocol):
+    """A follower's own keys, and how its requests are counted."""
+
+    def announce(
+        self, caller: Caller, follower_id: str, *, identity_key: bytes, sealing_key: bytes, now: datetime
+    ) -> bool:
+        """Keep the keys that take over with the first request they sign, within a day. False when it changes nothing.
+        """
+        ...
+
+    def take_over(self, caller: Caller, follower_id: str, *, identity_key: bytes, now: datetime) -> bool:
+        """Make the announced keys the follower's, if this is the identity key among them and they have not lapsed."""
+        ...
+
+    def admit(
+        self, caller: Caller, follower_id: str, *, identity_key: bytes, sealing_key: bytes, agent: str, now: datetime
+    ) -> bool:
+        """An invited follower becomes active with these keys; False, and nothing changed, in any other state."""
+        ...
+
+    def count(
+        self, caller: Caller, follower_id: str, sequence: int, *, digest: str, address: str, now: datetime
+    ) -> Counted:
+        """Count a changing request. The same sequence again is good with the same digest; from a lower one it is
+        counted on, so that a host put back to a snapshot is told of once, and two hosts again and again.
+        """
+        ...
+
+    def use_protocol(self, caller: Caller, follower_id: str, version: int) -> bool:
+        """Remember the highest version of the protocol that it used."""
+        ...
+
+
+class IntroductionRecords(Protocol):
+    def all(self, caller: Caller, now: datetime) -> list[Introduction]: ...
+    def get(self, caller: Caller, introduction_id: str, now: datetime) -> Introduction: ...
+    def add(self, caller: Caller, introduction: Introduction, *, most: int, most_from_one: int) -> bool:
+        """Drop what expired; False when there are `most` others, or `most_from_one` of that address."""
+        ...
+
+    def approve(
+        self, caller: Caller, introduction_id: str, *, follower_id: str, proof: bytes, until: datetime, now: datetime
+    ) -> bool: ...
+    def drop(self, caller: Caller, introduction_id: str) -> bool: ...
+
+
 class LineRecords(Protocol):
     def all(self, caller: Caller, *, after: str | None = None, limit: int = 1000) -> list[Line]:
         """By name; for a follower its own lines."""
@@ -163,6 +224,10 @@ class LineRecords(Protocol):
 
     def csrs(self, caller: Caller, line_id: str) -> list[LineCsr]: ...
     def put_csr(self, caller: Caller, line_id: str, csr: LineCsr) -> None: ...
+    def drop_csrs(self, caller: Caller, line_id: str) -> None:
+        """All of them, at a change of custody or key."""
+        ...
+
     def due(self, caller: Caller, now: datetime, limit: int) -> list[str]:
         """Ids of lines whose next_look has come, the most overdue first."""
         ...
@@ -215,6 +280,54 @@ class VersionRecords(Protocol):
     def set_renewal(self, caller: Caller, certificate_id: str, renewal: Renewal) -> None: ...
     def mark_replaced(self, caller: Caller, certificate_id: str) -> None: ...
     def certificate(self, caller: Caller, certificate_id: str) -> Certificate: ...
+
+
+class StandingRecords(Protocol):
+    """How far the followers are with their lines' versions. A follower sees nothing of it."""
+
+    def receivers(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, tuple[Receiver, ...]]:
+        """Who is to have each line, by name; by line id."""
+        ...
+
+    def lines_of(self, caller: Caller, follower_id: str) -> list[str]:
+        """Ids of the lines that a follower is to have."""
+        ...
+
+    def reported(self, caller: Caller, line_ids: Sequence[str]) -> dict[tuple[str, str], dict[int, Deployment]]:
+        """The newest versions' deployments, by line and follower, then by version."""
+        ...
+
+    def behind(self, caller: Caller, before: datetime) -> list[Behind]:
+        """Active followers that have not reached their goal with a live version, and of which no alarm told; of a line
+        for one follower only if it is live since before that moment.
+        """
+        ...
+
+    def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> None:
+        """Note that a follower was offered a version, unless it is known."""
+        ...
+
+    def alarm(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> bool:
+        """Note that a deployment's lateness is told; False when it was before, or it arrived meanwhile."""
+        ...
+
+    def in_use(self, caller: Caller) -> list[InUse]:
+        """What each active follower has installed, as it last reported."""
+        ...
+
+
+class WaveRecords(Protocol):
+    def of_lines(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, dict[int, Wave]]:
+        """By line id and version."""
+        ...
+
+    def under_way(self, caller: Caller) -> list[Wave]:
+        """Those of live versions that not all may have yet."""
+        ...
+
+    def move(self, caller: Caller, was: Wave, then: Wave) -> bool:
+        """False, and nothing changed, when it is not as it was any more: somebody else moved it."""
+        ...
 
 
 class OrderRecords(Protocol):
@@ -335,6 +448,76 @@ class SecretRecords(Protocol):
     def delete(self, caller: Caller, secret_id: str) -> None: ...
 
 
+class KeyRecords(Protocol):
+    """Keys of custody `master`. Viewers see what there is; the private keys are in the vault."""
+
+    def all(self, caller: Caller) -> list[Key]: ...
+    def get(self, caller: Caller, name: str) -> Key: ...
+    def save(self, caller: Caller, key: Key) -> None:
+        """Raises Conflict when the name is another's."""
+        ...
+
+    def materials(self, caller: Caller, key_ids: Sequence[str]) -> dict[str, list[KeyMaterial]]:
+        """By key id, the newest first; nothing for a follower."""
+        ...
+
+    def is_kept(self, caller: Caller, spki_sha256: str) -> bool:
+        """Whether the master has, or had, this private key."""
+        ...
+
+    def add_material(self, caller: Caller, material: KeyMaterial) -> bool:
+        """False, and nothing is added, when the slot `current` of that key type is taken already."""
+        ...
+
+    def demote(self, caller: Caller, key_id: str) -> int:
+        """`current` becomes `previous`: a new key is to be made. Returns how many were."""
+        ...
+
+    def holders(self, caller: Caller, line: Line) -> list[str]:
+        """Ids of all followers, whatever their state, that see the line: its own one, or those that may pull it."""
+        ...
+
+    def sealed(self, caller: Caller, follower_id: str) -> list[SealedKey]: ...
+    def keep_sealed(self, caller: Caller, sealed: SealedKey) -> None:
+        """In place of the one for the same version and key type; those of versions long gone are dropped."""
+        ...
+
+    def give(self, caller: Caller, copy: KeyCopy) -> bool:
+        """Write down that the key is given away; False when this follower has it already, as far as is known."""
+        ...
+
+    def copies(self, caller: Caller, spki_sha256: Sequence[str]) -> list[KeyCopy]:
+        """Of these keys, the oldest first; nothing for a follower."""
+        ...
+
+    def copies_at(self, caller: Caller, follower_id: str) -> list[KeyCopy]: ...
+    def seen(self, caller: Caller, follower_id: str, spki_sha256: str, *, now: datetime) -> None: ...
+    def deleted(self, caller: Caller, follower_id: str, spki_sha256: str, *, now: datetime) -> bool:
+        """True the first time."""
+        ...
+
+
+class RevocationRecords(Protocol):
+    """What is to be revoked at CAs. An operator intends, the engine carries out."""
+
+    def intend(self, caller: Caller, revocation: Revocation) -> bool:
+        """False when that certificate's revocation is on record already."""
+        ...
+
+    def all(self, caller: Caller, *, follower: str | None = None) -> list[Revocation]:
+        """The oldest first; `follower`: those that its loss caused."""
+        ...
+
+    def due(self, caller: Caller, now: datetime, limit: int) -> Sequence[Revocation]: ...
+    def save(self, caller: Caller, revocation: Revocation) -> bool:
+        """State, times and error; False when it is over already."""
+        ...
+
+    def look(self, caller: Caller, line: str, *, now: datetime) -> bool:
+        """Those of a line that wait for other hosts are looked at now; tells whether there are any."""
+        ...
+
+
 class InstanceRecords(Protocol):
     """Facts of this installation."""
 
@@ -354,9 +537,17 @@ class Records(Protocol):
     @property
     def followers(self) -> FollowerRecords: ...
     @property
+    def identities(self) -> IdentityRecords: ...
+    @property
+    def introductions(self) -> IntroductionRecords: ...
+    @property
     def lines(self) -> LineRecords: ...
     @property
     def versions(self) -> VersionRecords: ...
+    @property
+    def standings(self) -> StandingRecords: ...
+    @property
+    def waves(self) -> WaveRecords: ...
     @property
     def orders(self) -> OrderRecords: ...
     @property
@@ -367,6 +558,10 @@ class Records(Protocol):
     def secrets(self) -> SecretRecords: ...
     @property
     def instance(self) -> InstanceRecords: ...
+    @property
+    def keys(self) -> KeyRecords: ...
+    @property
+    def revocations(self) -> RevocationRecords: ...
 
 
 class Store(Protocol):

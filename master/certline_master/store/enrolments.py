@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, true, update
 
 from certline_master.domain.model import FollowerState
 from certline_master.domain.ports import EnrolmentToken
+from certline_master.store.identities import FROM_THE_START, NO_NEXT_KEYS
 from certline_master.store.session import Session, Shape, param
 from certline_master.store.tables import enrolment_tokens, followers
 
@@ -44,6 +45,10 @@ _ACTIVATE = (
         agent=param("agent"),
         enrolled=param("now", followers.c.enrolled),
         last_seen=param("now", followers.c.enrolled),
+        manifest_stale=true(),
+        protocol=1,  # a rebuilt host may have another release
+        **NO_NEXT_KEYS,
+        **FROM_THE_START,
     )
 )
 

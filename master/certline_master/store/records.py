@@ -4,7 +4,9 @@ from certline_master.domain.ports import Records
 from certline_master.store.data_keys import DataKeys
 from certline_master.store.events import Events
 from certline_master.store.followers import Followers
+from certline_master.store.identities import Identities
 from certline_master.store.instance import Instance
+from certline_master.store.introductions import Introductions
 from certline_master.store.issuers import Issuers
 from certline_master.store.keys import Keys
 from certline_master.store.lines import Lines
@@ -12,8 +14,10 @@ from certline_master.store.orders import Orders
 from certline_master.store.revocations import Revocations
 from certline_master.store.secrets import Secrets
 from certline_master.store.session import Session
+from certline_master.store.standings import Standings
 from certline_master.store.tokens import Tokens
 from certline_master.store.versions import Versions
+from certline_master.store.waves import Waves
 from certline_master.store.zones import HttpNames, Zones
 
 
@@ -24,8 +28,12 @@ class SqlRecords:
         self.zones = Zones(session)
         self.http = HttpNames(session)
         self.followers = Followers(session)
+        self.identities = Identities(session)
+        self.introductions = Introductions(session)
         self.lines = Lines(session)
         self.versions = Versions(session)
+        self.standings = Standings(session)
+        self.waves = Waves(session)
         self.orders = Orders(session)
         self.tokens = Tokens(session)
         self.events = Events(session)

@@ -143,6 +143,10 @@ followers = Table(
     Column("next_sealing_key", LargeBinary),
     Column("next_keys_since", Time),
     Column("sequence", BigInteger, nullable=False),
+    # Of the request that the sequence is of, and when a clone was last told of:
+    text("sequence_digest", optional=True),
+    text("sequence_address", optional=True),
+    Column("clone_told", Time),
     Column("lock_clones", Boolean, nullable=False),
     Column("protocol", Integer, nullable=False),
     Column("skew_seconds", BigInteger),
@@ -178,6 +182,7 @@ introductions = Table(
     Column("created", Time, nullable=False),
     Column("expires", Time, nullable=False),
     Column("follower_id", ForeignKey("followers.id", ondelete="CASCADE"), index=True),
+    Column("proof", LargeBinary),
 )
 
 grants = Table(
