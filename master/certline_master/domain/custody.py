@@ -81,11 +81,14 @@ class Revocation:
     certificate_id: str
     line: str
     issuer_id: str
+    version: int  # of the line: the one that the certificate is in
     chain: str  # PEM, leaf first
     reason: int  # RFC 5280 section 5.3.1
     state: RevocationState
     created: datetime
     due: datetime | None
+    follower: str | None = None  # the name of the host whose loss is the cause
+    deadline: datetime | None = None  # until then it waits for the other hosts to have a newer version; None: for none
     attempts: int = 0
     error: str | None = None
     ended: datetime | None = None

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from certline_master.domain.model import (
     Certificate,
+    Custody,
     FailureClass,
     Follower,
     FollowerState,
@@ -19,8 +20,10 @@ from certline_master.domain.model import (
 from certline_master.domain.placement import names_without_grant
 from certline_master.domain.renewal import without_window
 from certline_master.domain.wish import (
+    MakeRequest,
     PauseLine,
     StopOrder,
+    custody_changed,
     fitting_requests,
     is_for_this_wish,
     merged_until,
@@ -67,7 +70,7 @@ class LookAtDirectory:
     reason: str = "the issuer's profiles are not known yet"
 
 
-Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine
+Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine | MakeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +162,27 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
         return f"the names changed: {_difference(names, set(line.names))}"
     if set(held) != set(line.key_types):
         return "the key types changed"
-    if any(
-        csr.spki_sha256 != held[csr.key_type].spki_sha256 for csr in fitting_requests(snapshot) if csr.key_type in held
-    ):
-        return "the follower has a new key"
+    new_key = _new_key(snapshot, live)
+    if new_key:
+        return new_key
     due = [renewal for renewal in _renewals(live) if renewal.at <= now]
     if due:
         return f"renewal: {due[0].reason}"
     if any(c.not_after and c.not_after <= now for c in live.certificates):
         return "it has expired"
     return "asked for by an operator" if line.forced else None
+
+
+def _new_key(snapshot: LineSnapshot, live: Version) -> str | None:
+    """Why the live version's key is not the one to be used."""
+    changed = custody_changed(live, snapshot)
+    if changed:
+        return changed
+    held = {certificate.key_type: certificate.spki_sha256 for certificate in live.certificates}
+    if snapshot.line.custody is Custody.MASTER:
+        return None if snapshot.current_keys.issuperset(held.values()) else "the key is replaced"
+    differs = any(csr.spki_sha256 != held.get(csr.key_type) for csr in fitting_requests(snapshot))
+    return "the follower has a new key" if differs else None
 
 
 def _difference(old: set[str], new: set[str]) -> str:
@@ -210,9 +224,11 @@ def _check_due(certificate: Certificate, now: datetime) -> bool:
 def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datetime) -> Plan:
     csrs = fitting_requests(snapshot)
     missing = set(snapshot.line.key_types) - {csr.key_type for csr in csrs}
+    if missing and snapshot.line.custody is Custody.MASTER:
+        return Plan((MakeRequest(tuple(sorted(missing)), reason),), now, f"{reason}; the key's request is made")
     if missing:
         keep = _watch(live, now) if live else Plan((), None, "")
-        whose = f"the request of follower {snapshot.follower.name}" if snapshot.follower else "the line's key"
+        whose = f"the request of follower {snapshot.follower.name}" if snapshot.follower else "its request"
         return Plan(keep.actions, keep.next_look, f"{reason}; waiting for {whose}")
     held_back = _held_back_until(snapshot, now)
     if held_back:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_master.domain.model import LineCsr, LineSnapshot, Owner, Version, VersionState
+from certline_master.domain.model import Custody, LineCsr, LineSnapshot, Owner, Version, VersionState
+from certline_shared.keys import KeyType
 
 MERGED = timedelta(seconds=60)
 """Changes of a wish within it of an order make one further order (protocol, section 7)."""
@@ -27,9 +28,33 @@ class PauseLine:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MakeRequest:
+    """Make the requests of a line whose key the master keeps, and the keys of these types where there are none."""
+
+    key_types: tuple[KeyType, ...]
+    reason: str
+
+
 def fitting_requests(snapshot: LineSnapshot) -> list[LineCsr]:
-    wanted = set(snapshot.line.names)
-    return [c for c in snapshot.csrs if set(c.names) == wanted and c.key_type in snapshot.line.key_types]
+    """Where the master keeps the key, only those of its present keys: a request of the host from before is not."""
+    wanted, keys = set(snapshot.line.names), snapshot.current_keys
+    at_home = snapshot.line.custody is Custody.FOLLOWER
+    return [
+        csr
+        for csr in snapshot.csrs
+        if set(csr.names) == wanted and csr.key_type in snapshot.line.key_types and (at_home or csr.spki_sha256 in keys)
+    ]
+
+
+def custody_changed(live: Version, snapshot: LineSnapshot) -> str | None:
+    """Why the live version's key is not of the line's custody; None where it is."""
+    kept = [certificate.spki_sha256 in snapshot.kept_keys for certificate in live.certificates]
+    if snapshot.line.custody is Custody.MASTER and not all(kept):
+        return "custody changed: the master keeps the key from now on"
+    if snapshot.line.custody is Custody.FOLLOWER and any(kept):
+        return "custody changed: the follower keeps the key from now on"
+    return None
 
 
 def is_for_this_wish(version: Version, snapshot: LineSnapshot) -> bool:

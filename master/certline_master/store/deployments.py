@@ -7,14 +7,14 @@ from sqlalchemy import func, select
 from certline_master.domain.access import Caller
 from certline_master.domain.errors import NotFound
 from certline_master.domain.model import Deployment
-from certline_master.store.scope import own, sees_all
+from certline_master.store.scope import SEEN, own, sees_all
 from certline_master.store.session import Session, Shape, Upsert, param, several
 from certline_master.store.tables import deployments, lines
 
 _DEPLOYMENT = Shape(Deployment, deployments)
 _KEY = ("follower_id", "line_id", "version")
 _REPORT = Upsert(deployments, _KEY, [name for name in _DEPLOYMENT.names if name not in _KEY])
-_FOLLOWER_OF = select(lines.c.follower_id).where(lines.c.id == param("line"))
+_SEEN_LINE = select(lines.c.id).where(lines.c.id == param("line"), SEEN)
 _ALL = select(*_DEPLOYMENT.columns).order_by(deployments.c.version.desc(), deployments.c.line_id)
 _OF_LINE = _ALL.where(deployments.c.line_id == param("line"))
 _OF_FOLLOWER = _ALL.where(deployments.c.follower_id == param("follower"))
@@ -37,8 +37,8 @@ class Deployments:
         self._session = session
 
     def report(self, deployment: Deployment) -> None:
-        row = self._session.row(_FOLLOWER_OF, {"line": deployment.line_id})
-        if row is None or row.follower_id != deployment.follower_id:
+        row = self._session.row(_SEEN_LINE, {"line": deployment.line_id, "own": deployment.follower_id})
+        if row is None:
             raise NotFound("line", deployment.line_id)
         self._session.run(_REPORT.on(self._session), _DEPLOYMENT.write(deployment))
 

@@ -10,16 +10,17 @@ from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
 from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner
 from certline_master.store import ending
-from certline_master.store.scope import may_touch, own, sees_all
+from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Upsert, number, param, several
 from certline_master.store.snapshots import CSR, LINE, snapshots
 from certline_master.store.tables import line_csrs, lines
 
 _FIND = select(*LINE.columns)
 _PAGE = _FIND.where(lines.c.name > param("after")).order_by(lines.c.name).limit(number("most"))
-_OWN_PAGE = _PAGE.where(lines.c.follower_id == param("own"))
+_OWN_PAGE = _PAGE.where(SEEN)
 _BY_NAME = _FIND.where(lines.c.name == param("wanted"))
 _BY_ID = _FIND.where(lines.c.id == param("wanted"))
+_SEEN_BY_NAME, _SEEN_BY_ID = _BY_NAME.where(SEEN), _BY_ID.where(SEEN)
 _SAVE = Upsert(lines, ("id",), [name for name in LINE.names if name != "id"])
 _DELETE = delete(lines).where(lines.c.id == param("wanted"))
 _SET_NEXT_LOOK = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
@@ -32,9 +33,10 @@ _DUE = (
     .order_by(lines.c.next_look)
     .limit(number("most"))
 )
-_OWN_AMONG = select(lines.c.id).where(lines.c.id.in_(several("wanted")), lines.c.follower_id == param("own"))
+_OWN_AMONG = select(lines.c.id).where(lines.c.id.in_(several("wanted")), SEEN)
 _CSRS = select(*CSR.columns).where(line_csrs.c.line_id == param("wanted")).order_by(line_csrs.c.key_type)
 _PUT_CSR = Upsert(line_csrs, ("line_id", "key_type"), ("csr", "spki_sha256", "names"))
+_DROP_CSRS = delete(line_csrs).where(line_csrs.c.line_id == param("wanted"))
 
 
 class Lines:
@@ -48,10 +50,10 @@ class Lines:
         ]
 
     def get(self, caller: Caller, name: str) -> Line:
-        return self._one(caller, _BY_NAME, name)
+        return self._one(caller, _BY_NAME, _SEEN_BY_NAME, name)
 
     def by_id(self, caller: Caller, line_id: str) -> Line:
-        return self._one(caller, _BY_ID, line_id)
+        return self._one(caller, _BY_ID, _SEEN_BY_ID, line_id)
 
     def save(self, caller: Caller, line: Line) -> None:
         """Raises Conflict when the name is another's or the follower or issuer is missing, and Forbidden for a
@@ -82,6 +84,10 @@ class Lines:
         """In place of the former one of that key type."""
         self._writable(caller, line_id)
         self._session.run(_PUT_CSR.on(self._session), CSR.write(csr) | {"line_id": line_id})
+
+    def drop_csrs(self, caller: Caller, line_id: str) -> None:
+        caller.require(Role.OPERATOR)
+        self._session.run(_DROP_CSRS, {"wanted": line_id})
 
     def due(self, caller: Caller, now: datetime, limit: int) -> list[str]:
         if not sees_all(caller):
@@ -118,21 +124,24 @@ class Lines:
         caller.require(Role.SYSTEM)
         return self._session.run(_LOOKED, {"wanted": line_id, "was": was, "moment": then}) == 1
 
-    def _one(self, caller: Caller, statement: Any, wanted: str) -> Line:
-        row = self._session.row(statement, {"wanted": wanted})
-        if row is None or not may_touch(caller, row.follower_id):
+    def _one(self, caller: Caller, among_all: Any, among_seen: Any, wanted: str) -> Line:
+        statement, scope = (among_all, {}) if sees_all(caller) else (among_seen, own(caller))
+        row = self._session.row(statement, {"wanted": wanted, **scope})
+        if row is None:
             raise NotFound("line", wanted)
         return LINE.read(row)
 
     def _sees(self, caller: Caller, line_id: str) -> bool:
-        row = self._session.row(_BY_ID, {"wanted": line_id})
-        return row is not None and may_touch(caller, row.follower_id)
+        statement, scope = (_BY_ID, {}) if sees_all(caller) else (_SEEN_BY_ID, own(caller))
+        return self._session.row(statement, {"wanted": line_id, **scope}) is not None
 
     def _writable(self, caller: Caller, line_id: str) -> None:
-        """A follower sends its request for the operator's lines too, so the owner does not matter here."""
+        """A follower sends its request for the operator's lines too, so the owner does not matter here; but it must be
+        the line's follower."""
         if sees_all(caller):
             caller.require(Role.OPERATOR)
-        if not self._sees(caller, line_id):
+        row = self._session.row(_BY_ID, {"wanted": line_id})
+        if row is None or not may_touch(caller, row.follower_id):
             raise NotFound("line", line_id)
 
     def _check_own(self, caller: Caller, line: Line) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from certline_master.domain.access import SYSTEM
+from certline_master.domain.custody import Slot
 from certline_master.domain.model import (
     DeploymentState,
     Follower,
@@ -20,6 +21,7 @@ from certline_master.domain.model import (
 )
 from certline_master.store.followers import FOLLOWER, grants_of
 from certline_master.store.issuers import Issuers
+from certline_master.store.keys import Keys
 from certline_master.store.order_rows import names_sha256
 from certline_master.store.session import Session, Shape, several
 from certline_master.store.tables import (
@@ -105,6 +107,7 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     issuers = {issuer.id: issuer for issuer in Issuers(session).all(SYSTEM)}
     csrs, history = _csrs(session, wanted), _versions(session, wanted)
     unpulled = {row.line_id: row.unpulled for row in session.rows(_UNPULLED, wanted)}
+    materials = Keys(session).materials(SYSTEM, [line.key_id for line in wishes.values() if line.key_id])
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
 
     def one(line: Line) -> LineSnapshot:
@@ -114,7 +117,10 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
         issuer = _issuer_of(line, issuers)
         busy = _busy_until(line, issuer, under_way)
         held = tuple(csrs[line.id]), tuple(history[line.id])
-        return LineSnapshot(line, issuer, *held, follower, busy, unpulled.get(line.id, 0))
+        kept = materials.get(line.key_id or "", [])
+        pins = frozenset(one.spki_sha256 for one in kept)
+        current = frozenset(one.spki_sha256 for one in kept if one.slot is Slot.CURRENT)
+        return LineSnapshot(line, issuer, *held, follower, busy, unpulled.get(line.id, 0), pins, current)
 
     return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
 

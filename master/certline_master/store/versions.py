@@ -6,25 +6,27 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import NotFound
 from certline_master.domain.model import Certificate, Failure, Order, OrderState, Renewal, Version, VersionState
 from certline_master.store import order_rows
-from certline_master.store.scope import may_touch, own, sees_all
+from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
-from certline_master.store.tables import certificates, lines, orders, versions
+from certline_master.store.tables import certificates, lines, orders, versions, waves
 
 VERSION = Shape(Version, versions, without=("certificates",))
 CERTIFICATE = Shape(Certificate, certificates)
 _OVER = (VersionState.RETIRED, VersionState.REVOKED, VersionState.FAILED)
 
-_FIND = select(*VERSION.columns, lines.c.follower_id).join(lines)
+_FIND = select(*VERSION.columns).join(lines)
 _OF_LINE = _FIND.where(versions.c.line_id == param("line")).order_by(versions.c.number.desc())
 _BY_NUMBER = _FIND.where(versions.c.line_id == param("line"), versions.c.number == number("wanted"))
 _LIVE = _FIND.where(versions.c.line_id.in_(several("line_ids")), versions.c.state == VersionState.LIVE)
-_OWN_LIVE = _LIVE.where(lines.c.follower_id == param("own"))
+_OWN_LIVE = _LIVE.where(SEEN)
+_OWN_OF_LINE, _OWN_BY_NUMBER = _OF_LINE.where(SEEN), _BY_NUMBER.where(SEEN)
 _LIVE_SINCE = (
     select(versions.c.line_id, func.max(orders.c.since).label("since"))
     .join(lines)
@@ -38,7 +40,7 @@ _LIVE_SINCE = (
     )
     .group_by(versions.c.line_id)
 )
-_OWN_LIVE_SINCE = _LIVE_SINCE.where(lines.c.follower_id == param("own"))
+_OWN_LIVE_SINCE = _LIVE_SINCE.where(SEEN)
 _ORDERED_SINCE = (
     select(versions.c.created)
     .join(lines)
@@ -53,11 +55,12 @@ _CERTIFICATES = (
     .order_by(certificates.c.key_type)
 )
 _CERTIFICATE = (
-    select(*CERTIFICATE.columns, lines.c.follower_id)
+    select(*CERTIFICATE.columns)
     .join(versions, certificates.c.version_id == versions.c.id)
     .join(lines)
     .where(certificates.c.id == param("wanted"))
 )
+_OWN_CERTIFICATE = _CERTIFICATE.where(SEEN)
 _ITSELF = versions.alias("itself")
 _ITS_LINE = select(_ITSELF.c.line_id).where(_ITSELF.c.id == param("wanted")).scalar_subquery()
 _RETIRE = (
@@ -74,6 +77,18 @@ _SET_STATE = (
         ended=param("at", versions.c.ended),
     )
 )
+_SET_LIVE = _SET_STATE.values(live_since=param("since", versions.c.live_since))
+_OPEN_WAVE = {
+    is_postgres: insert_into(waves)
+    .from_select(
+        ["line_id", "version", "step", "opened"],
+        select(versions.c.line_id, versions.c.number, literal(0), param("since", versions.c.live_since))
+        .join(lines)
+        .where(versions.c.id == param("wanted"), lines.c.rollout.is_not(None), lines.c.follower_id.is_(None)),
+    )
+    .on_conflict_do_nothing()
+    for is_postgres, insert_into in ((True, postgresql.insert), (False, sqlite.insert))
+}
 _SET_RENEWAL = (
     update(certificates)
     .where(certificates.c.id == param("wanted"))
@@ -87,12 +102,13 @@ class Versions:
         self._session = session
 
     def all(self, caller: Caller, line_id: str) -> list[Version]:
-        rows = self._session.rows(_OF_LINE, {"line": line_id})
-        return with_certificates(self._session, [row for row in rows if may_touch(caller, row.follower_id)])
+        statement, scope = (_OF_LINE, {}) if sees_all(caller) else (_OWN_OF_LINE, own(caller))
+        return with_certificates(self._session, self._session.rows(statement, {"line": line_id, **scope}))
 
     def get(self, caller: Caller, line_id: str, number: int) -> Version:
-        row = self._session.row(_BY_NUMBER, {"line": line_id, "wanted": number})
-        if row is None or not may_touch(caller, row.follower_id):
+        statement, scope = (_BY_NUMBER, {}) if sees_all(caller) else (_OWN_BY_NUMBER, own(caller))
+        row = self._session.row(statement, {"line": line_id, "wanted": number, **scope})
+        if row is None:
             raise NotFound("version", str(number))
         return with_certificates(self._session, [row])[0]
 
@@ -139,8 +155,9 @@ class Versions:
             raise NotFound("certificate", certificate_id)
 
     def certificate(self, caller: Caller, certificate_id: str) -> Certificate:
-        row = self._session.row(_CERTIFICATE, {"wanted": certificate_id})
-        if row is None or not may_touch(caller, row.follower_id):
+        statement, scope = (_CERTIFICATE, {}) if sees_all(caller) else (_OWN_CERTIFICATE, own(caller))
+        row = self._session.row(statement, {"wanted": certificate_id, **scope})
+        if row is None:
             raise NotFound("certificate", certificate_id)
         return CERTIFICATE.read(row)
 
@@ -158,9 +175,14 @@ def with_certificates(session: Session, rows: Sequence[Any]) -> list[Version]:
 def set_state(
     session: Session, version_id: str, state: VersionState, *, now: datetime, failure: Failure | None = None
 ) -> None:
-    """`live` retires the former one first: at no moment are two of a line live. Raises NotFound."""
-    if state is VersionState.LIVE:
-        session.run(_RETIRE, {"wanted": version_id, "now": now})
+    """`live` retires the former one first: at no moment are two of a line live; where the line has a rollout, it is not
+    everybody's at once. Raises NotFound."""
     changed = {"wanted": version_id, "to": state, "why": failure, "at": now if state in _OVER else None}
-    if not session.run(_SET_STATE, changed):
+    if state is not VersionState.LIVE:
+        done = session.run(_SET_STATE, changed)
+    else:
+        session.run(_RETIRE, {"wanted": version_id, "now": now})
+        done = session.run(_SET_LIVE, changed | {"since": now})
+        session.run(_OPEN_WAVE[session.is_postgres], {"wanted": version_id, "since": now})
+    if not done:
         raise NotFound("version", version_id)

@@ -198,10 +198,10 @@ class Driver:
     def _issued(self, journey: Journey, order: Order, certificate: Certificate) -> None:
         now, work = self._context.clock.now(), journey.work
 
-        def write(records: Records) -> str | None:
+        def write(records: Records) -> list[str]:
             version = records.orders.issued(SYSTEM, work.lease, order, certificate, now=now)
             if version is None:
-                return None
+                return []
             until = certificate.not_after.isoformat() if certificate.not_after else "?"
             text = f"version {version.number} is live until {until}: {version.reason}"
             data = {"version": version.number, "serial": certificate.serial, "not_after": until}
@@ -209,31 +209,33 @@ class Driver:
             line = records.lines.by_id(SYSTEM, work.line_id)
             if line.forced:
                 records.lines.save(SYSTEM, replace(line, forced=False, next_look=now))
-            return line.follower_id
+            records.revocations.look(SYSTEM, line.name, now=now)
+            return records.keys.holders(SYSTEM, line)
 
-        follower_id = self._context.store.write(write)
+        holders = self._context.store.write(write)
         failpoint("order.issued.recorded")
-        if follower_id:
-            self._context.bell.ring(f"follower:{follower_id}")
+        self._tell(holders)
         log.info("issued", extra={"line": work.line, "names": list(order.names), "serial": certificate.serial})
 
     def _failed(self, journey: Journey, failure: Failure) -> None:
         now, work = self._context.clock.now(), journey.work
         order = advance(work.order, OrderEvent.GIVEN_UP, now, failure=failure)
 
-        def write(records: Records) -> str | None:
+        def write(records: Records) -> list[str]:
             records.orders.failed(SYSTEM, work.lease, order, now=now)
             line = records.lines.by_id(SYSTEM, work.line_id)
             if line.forced:
                 records.lines.save(SYSTEM, replace(line, forced=False, next_look=now))
             data = {"class": failure.failure, "retry_at": failure.retry_at.isoformat() if failure.retry_at else None}
             self._event(records, journey, "order.failed", failure.detail, data)
-            return line.follower_id
+            return records.keys.holders(SYSTEM, line)
 
-        follower_id = self._context.store.write(write)
-        if follower_id:
-            self._context.bell.ring(f"follower:{follower_id}")
+        self._tell(self._context.store.write(write))
         log.error("order failed", extra={"line": work.line, "class": failure.failure, "error": failure.detail})
+
+    def _tell(self, followers: Iterable[str]) -> None:
+        for follower_id in followers:
+            self._context.bell.ring(f"follower:{follower_id}")
 
     def _event(
         self, records: Records, journey: Journey, kind: str, text: str, data: Mapping[str, object] | None = None

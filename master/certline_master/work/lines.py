@@ -10,6 +10,7 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaError, Conflict, DomainError
 from certline_master.domain.model import (
     Certificate,
+    Custody,
     Failure,
     FailureClass,
     Issuer,
@@ -24,9 +25,10 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.planning import CROWDED, AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
 from certline_master.domain.ports import Records
-from certline_master.domain.wish import PauseLine, StopOrder
+from certline_master.domain.wish import MakeRequest, PauseLine, StopOrder
 from certline_master.work.accounts import Accounts
 from certline_master.work.context import Context
+from certline_master.work.keys import KeyWork
 from certline_shared.certificates import BadChain, ari_certificate_id
 from certline_shared.failpoints import failpoint
 
@@ -44,12 +46,14 @@ class Lines:
     def __init__(self, context: Context, accounts: Accounts) -> None:
         self._context = context
         self._accounts = accounts
+        self._keys = KeyWork(context)
 
     def turn(self, line_ids: Sequence[str]) -> bool:
         """Look at these lines and do what is due; tells whether orders were opened."""
         with self._context.store.read() as records:
             snapshots = records.lines.snapshots(SYSTEM, line_ids)
-        opened = [self._one_apart(snapshot) for snapshot in snapshots]
+        slow_last = sorted(snapshots, key=lambda snapshot: snapshot.line.custody is Custody.MASTER)  # it may make a key
+        opened = [self._one_apart(snapshot) for snapshot in slow_last]
         return any(opened)
 
     def _one_apart(self, snapshot: LineSnapshot) -> bool:
@@ -72,6 +76,8 @@ class Lines:
                 return self._open(snapshot, action, now)
             if isinstance(action, StopOrder | PauseLine):
                 self._end(snapshot.line, action, now)
+            elif isinstance(action, MakeRequest):
+                self._keys.make_request(snapshot, action, now)
             elif isinstance(action, LookAtDirectory):
                 next_look = self._learn_profiles(snapshot, decided, now)
             else:

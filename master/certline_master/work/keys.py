@@ -1,0 +1,113 @@
+"""Keys that the master makes: on record in the vault first, then the request that the order path works from."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from certline_master.domain.access import SYSTEM
+from certline_master.domain.custody import KEY_SECRET, Key, KeyMaterial, Slot
+from certline_master.domain.errors import NotFound
+from certline_master.domain.model import Custody, Line, LineCsr, LineSnapshot
+from certline_master.domain.ports import Records
+from certline_master.domain.wish import MakeRequest
+from certline_master.work.context import Context
+from certline_shared.failpoints import failpoint
+from certline_shared.keys import KeyType, PrivateKey, from_pem, generate, key_type_of, make_csr, spki_sha256, to_pem
+
+log = logging.getLogger("certline.work.keys")
+
+
+class KeyWork:
+    """Each step may be repeated: what is there already is used."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def make_request(self, snapshot: LineSnapshot, action: MakeRequest, now: datetime) -> None:
+        """Slow for RSA, so no transaction is open while a key is generated."""
+        line = snapshot.line
+        key = self._context.store.write(lambda records: self._key_of(records, line))
+        if key is None:
+            return
+        materials = [self._current(key, key_type, now) for key_type in action.key_types]
+        csrs = {one.id: self._request(one, line) for one in materials}
+        if self._context.store.write(lambda records: _keep_requests(records, line, materials, csrs, now)):
+            failpoint("request.made")
+            log.info("request made", extra={"line": line.name, "key": key.name, "reason": action.reason})
+
+    def _key_of(self, records: Records, seen: Line) -> Key | None:
+        """The line's key, made and named as the line where it has none; None when the wish changed meanwhile."""
+        try:
+            line = records.lines.by_id(SYSTEM, seen.id)
+        except NotFound:
+            return None
+        if line.custody is not Custody.MASTER:
+            return None
+        if line.key_id is not None:
+            return next(key for key in records.keys.all(SYSTEM) if key.id == line.key_id)
+        key = self._named(records, line)
+        records.lines.save(SYSTEM, replace(line, key_id=key.id))
+        return key
+
+    def _named(self, records: Records, line: Line) -> Key:
+        try:
+            key = records.keys.get(SYSTEM, line.name)
+        except NotFound:
+            key = Key(self._context.chance.uuid(), line.name, line.owner)
+            records.keys.save(SYSTEM, key)
+            return key
+        if not any(other.key_id == key.id for other in records.lines.all(SYSTEM, limit=1_000_000)):
+            records.keys.demote(SYSTEM, key.id)  # a former line's, whose hosts may still have it
+        return key
+
+    def _current(self, key: Key, key_type: KeyType, now: datetime) -> KeyMaterial:
+        found = self._find(key, key_type)
+        if found is None:
+            private = generate(key_type)
+            self._context.store.write(lambda records: self._keep_key(records, key, private, now))
+            failpoint("key.made")
+            found = self._find(key, key_type)
+        if found is None:
+            raise AssertionError("a key that was just made is on record")
+        return found
+
+    def _find(self, key: Key, key_type: KeyType) -> KeyMaterial | None:
+        with self._context.store.read() as records:
+            kept = records.keys.materials(SYSTEM, [key.id]).get(key.id, [])
+        return next((one for one in kept if one.key_type is key_type and one.slot is Slot.CURRENT), None)
+
+    def _keep_key(self, records: Records, key: Key, private: PrivateKey, now: datetime) -> None:
+        """Unless another worker was quicker: then its key is the one."""
+        key_type, pin = key_type_of(private), spki_sha256(private)
+        secret = records.secrets.add(SYSTEM, KEY_SECRET, to_pem(private))
+        material = KeyMaterial(self._context.chance.uuid(), key.id, key_type, Slot.CURRENT, pin, secret, now)
+        if not records.keys.add_material(SYSTEM, material):
+            records.secrets.delete(SYSTEM, secret)
+            return
+        text, data = f"an {key_type} key was made", {"key_type": key_type, "spki_sha256": pin}
+        records.events.add(SYSTEM, "key.made", f"key:{key.name}", text, now=now, data=data)
+
+    def _request(self, material: KeyMaterial, line: Line) -> LineCsr:
+        with self._context.store.read() as records:
+            pem = records.secrets.read(SYSTEM, KEY_SECRET, material.secret)
+        csr = make_csr(from_pem(pem), line.names)
+        return LineCsr(material.key_type, csr, material.spki_sha256, tuple(sorted(line.names)))
+
+
+def _keep_requests(
+    records: Records, line: Line, materials: Iterable[KeyMaterial], csrs: dict[str, LineCsr], now: datetime
+) -> bool:
+    """Unless the wish, or the key, changed since the snapshot was taken."""
+    used = {material.key_id for material in materials}
+    kept = [one for found in records.keys.materials(SYSTEM, sorted(used)).values() for one in found]
+    if not set(csrs) <= {one.id for one in kept if one.slot is Slot.CURRENT}:
+        return False
+    if not records.lines.looked(SYSTEM, line.id, was=line.next_look, then=now):
+        return False
+    for csr in csrs.values():
+        records.lines.put_csr(SYSTEM, line.id, csr)
+        data = {"key_type": csr.key_type, "spki_sha256": csr.spki_sha256}
+        text = f"a request was made for its {csr.key_type} key"
+        records.events.add(SYSTEM, "line.csr", f"line:{line.name}", text, now=now, data=data)
+    return True
