@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from certline_follower import accounts, toml_reading
+from certline_follower import accounts, service_settings, toml_reading
 from certline_follower.example_settings import EXAMPLE
 from certline_follower.faults import SettingsError
+from certline_follower.service_settings import Service, check_name
 from certline_follower.toml_reading import Table
 from certline_shared import names as dns
 from certline_shared.key_types import KeyType
+from certline_shared.windows import Window
 
 __all__ = ["LineSettings", "Output", "OutputMode", "Service", "Settings", "SettingsError", "example", "find", "load"]
 
@@ -22,7 +24,6 @@ DEFAULT_STATE_DIR = "/var/lib/certline-follower"
 
 OutputKind = Literal["key", "cert", "chain", "fullchain", "combined"]
 OutputMode = Literal["link", "copy"]
-OnFailure = Literal["rollback", "warn"]
 
 KEY_BEARING: tuple[OutputKind, ...] = ("key", "combined")
 
@@ -52,17 +53,6 @@ class LineSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A local thing that uses certificates; its commands are argument vectors, its timeout is in seconds."""
-
-    name: str
-    reload: tuple[str, ...] | None
-    check: tuple[str, ...] | None
-    timeout: float
-    on_failure: OnFailure
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole file; all paths absolute."""
 
@@ -74,6 +64,7 @@ class Settings:
     poll_seconds: float
     lines: tuple[LineSettings, ...]
     services: Mapping[str, Service]
+    windows: tuple[Window, ...] = ()  # of lines whose services have none of their own
 
 
 def find(config: str | None, cwd: Path, system: Path = SYSTEM_FOLDER) -> Path:
@@ -101,8 +92,8 @@ def load(path: Path) -> Settings:
     """Read and check the file; relative paths count from its folder. Raises SettingsError."""
     file = Path(os.path.abspath(path))  # noqa: PTH100 resolve() would follow links, and folders count from the link
     top = toml_reading.read(file)
-    top.only("state_dir", "keep", "master", "line", "services")
-    services = _services(top.table("services"))
+    top.only("state_dir", "keep", "windows", "master", "line", "services")
+    services = service_settings.services(top.table("services"))
     master, lines = top.table("master"), top.tables("line")
     master.only("url", "poll", "ca_file")
     settings = Settings(
@@ -114,8 +105,11 @@ def load(path: Path) -> Settings:
         poll_seconds=master.number("poll", 300, 1, 86_400),
         lines=tuple(_line(table, file.parent, services) for table in lines),
         services=services,
+        windows=service_settings.read_windows(top),
     )
     _check_lines(settings, lines)
+    users = {name: [line.name for line in settings.lines if name in line.services] for name in services}
+    service_settings.check_probes(top.table("services"), services, users)
     return settings
 
 
@@ -147,53 +141,9 @@ def _ca_file(master: Table, folder: Path) -> Path | None:
     return path
 
 
-def _services(table: Table) -> dict[str, Service]:
-    return {name: _service(table, name) for name in table.fields()}
-
-
-def _service(services: Table, name: str) -> Service:
-    _check_name(services, name, name, "service")
-    table = services.table(name)
-    table.only("reload", "check", "timeout", "on_failure")
-    reload, check = _command(table, "reload"), _command(table, "check")
-    if reload is None and check is None:
-        raise table.fault("reload", f'is missing: write reload = ["systemctl", "reload", "{name}"]')
-    on_failure = table.choice("on_failure", get_args(OnFailure)) or "rollback"
-    timeout = table.number("timeout", 60, 0.1, 3600)
-    return Service(name, reload, check, timeout, cast("OnFailure", on_failure))
-
-
-def _command(table: Table, field: str) -> tuple[str, ...] | None:
-    """An argument vector; a string is refused, because there is no shell to split it."""
-    given = table.raw(field)
-    words = table.texts(field, _as_vector(given) if isinstance(given, str) else '["PROGRAM", "ARGUMENT"]')
-    if words is not None and (not words or not words[0] or any("\0" in word for word in words)):
-        raise table.fault(
-            field, "is empty or has a NUL character: write the program and its arguments, or leave it out"
-        )
-    return words
-
-
-def _as_vector(command: str) -> str:
-    import shlex  # late: only for a mistake
-
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = ["PROGRAM", "ARGUMENT"]
-    return "[" + ", ".join(f'"{word}"' for word in words) + "] (program and arguments apart: no shell is used)"
-
-
-def _check_name(table: Table, field: str, name: str, what: str) -> None:
-    try:
-        dns.check_object_name(name, what)
-    except dns.BadName as error:
-        raise table.fault(field, str(error)) from None
-
-
 def _line(table: Table, folder: Path, services: Mapping[str, Service]) -> LineSettings:
     name = table.needed_text("name", "shop")
-    _check_name(table, "name", name, "line")
+    check_name(table, "name", name, "line")
     if name == "generation.json":
         raise table.fault("name", "is taken by the follower's own file: choose another name")
     table.label = f'line "{name}"'

@@ -115,7 +115,7 @@ class Table:
         """The array of tables of that name; each is labelled by its number."""
         value = self._values.get(field, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            header = field if not self.label else f"line.{field}"
+            header = ".".join(part for part in (self.label.partition(" ")[0], field) if part)
             raise self.fault(field, f"expected tables: write [[{header}]] for each, and its keys below")
         return [self._numbered(field, index, item) for index, item in enumerate(value)]
 

@@ -1,0 +1,163 @@
+"""The probe: whether a service serves the installed certificates, at each place where it is to be looked at."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from certline_follower.looking import Door, Family, Looker, NotSeen, family_of
+from certline_follower.service_settings import Service, Target
+from certline_shared.clock import Clock
+from certline_shared.key_types import KeyType
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds
+MADE_UP = "probe"  # the label that stands for the star of a wildcard
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a line should be seen as."""
+
+    line: str
+    names: tuple[str, ...]
+    key_type: KeyType
+    fingerprint: str  # SHA-256 of the leaf, lower-case hex
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One certificate that should be seen at one door."""
+
+    door: Door
+    expected: Expected
+    label: str  # for reports: where, and by which name
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.expected.key_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look showed."""
+
+    look: Look
+    fingerprint: str | None = None
+    fault: str | None = None
+
+    @property
+    def right(self) -> bool:
+        return self.fingerprint == self.look.expected.fingerprint
+
+    @property
+    def words(self) -> str:
+        seen = f"serves another certificate ({(self.fingerprint or '')[:16]})" if self.fingerprint else self.fault
+        return f"{self.look.label}: {seen}, not that of line {self.look.expected.line}"
+
+
+@dataclass(slots=True)
+class _Round:
+    """One look at every door; each is knocked at once for all that is expected there, once more for each kind left."""
+
+    looker: Looker
+    seconds: float
+    sights: list[Sight] = field(default_factory=list)
+
+    def look(self, looks: Iterable[Look]) -> list[Sight]:
+        doors: dict[Door, list[Look]] = {}
+        for look in looks:
+            doors.setdefault(look.door, []).append(look)
+        for door, wanted in doors.items():
+            self._at(door, wanted)
+        return self.sights
+
+    def _at(self, door: Door, wanted: Sequence[Look]) -> None:
+        """What the server chooses by itself is enough, unless it may have a certificate of another kind as well."""
+        first = self._leaf(door, None)
+        if isinstance(first, NotSeen):
+            self.sights += [Sight(look, fault=str(first)) for look in wanted]
+            return
+        for look in wanted:
+            told_apart = fingerprint(first) == look.expected.fingerprint or _family(first) == look.family
+            seen = first if told_apart else self._leaf(door, look.family)
+            self.sights.append(
+                Sight(look, fault=str(seen)) if isinstance(seen, NotSeen) else Sight(look, fingerprint(seen))
+            )
+
+    def _leaf(self, door: Door, family: Family | None) -> bytes | NotSeen:
+        try:
+            return self.looker.leaf(door, family, self.seconds)
+        except NotSeen as fault:
+            return fault
+
+
+def fingerprint(der: bytes) -> str:
+    return hashlib.sha256(der).hexdigest()
+
+
+def looks_of(service: Service, expected: Mapping[str, Expected], lines: Sequence[str]) -> tuple[Look, ...]:
+    """Where to look for each of these lines; none for a line of which nothing is installed."""
+    known = [expected[line] for line in lines if line in expected]
+    return tuple(_look(target, one) for one in known for target in service.targets(one.line))
+
+
+def _look(target: Target, expected: Expected) -> Look:
+    sni = target.sni or _name_of(expected)
+    return Look(Door(target.host, target.port, sni, target.starttls), expected, f"{target.connect} {sni}")
+
+
+def _name_of(expected: Expected) -> str:
+    """The line's first name that is no wildcard, else one that its wildcard covers."""
+    names = [name for name in expected.names if not name.startswith("*.")]
+    return names[0] if names else f"{MADE_UP}{expected.names[0][1:]}" if expected.names else "localhost"
+
+
+def look_once(looker: Looker, looks: Sequence[Look], seconds: float = LONGEST_PAUSE) -> list[Sight]:
+    """What is served now."""
+    return _Round(looker, seconds).look(looks)
+
+
+def watch(looker: Looker, clock: Clock, looks: Sequence[Look], seconds: float) -> list[Sight]:
+    """Look until all that is served is right, with growing pauses, for at most so many seconds; the last sights."""
+    until = clock.monotonic() + seconds
+    pause, right = FIRST_PAUSE, dict[Look, Sight]()
+    while True:
+        left = until - clock.monotonic()
+        sights = look_once(looker, [look for look in looks if look not in right], max(left, 1.0))
+        right |= {sight.look: sight for sight in sights if sight.right}
+        missing = [sight for sight in sights if not sight.right]
+        left = until - clock.monotonic()
+        if not missing or left <= 0:
+            return [*right.values(), *missing]
+        clock.pause(min(pause, left), threading.Event())
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def wrong(sights: Iterable[Sight]) -> str | None:
+    """What is not right, in words, or None."""
+    words = [sight.words for sight in sights if not sight.right]
+    return "; ".join(words) or None
+
+
+def seen_of(sights: Iterable[Sight], line: str) -> dict[str, str]:
+    """For the report: where -> fingerprint."""
+    return dict(_seen(sights, line))
+
+
+def _seen(sights: Iterable[Sight], line: str) -> Iterator[tuple[str, str]]:
+    for sight in sights:
+        if sight.look.expected.line == line and sight.fingerprint:
+            yield sight.look.label, sight.fingerprint
+
+
+def _family(der: bytes) -> Family | None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+    except ValueError:
+        return None
+    if isinstance(key, rsa.RSAPublicKey):
+        return "rsa"
+    return "ecdsa" if isinstance(key, ec.EllipticCurvePublicKey) else None
