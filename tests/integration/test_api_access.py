@@ -1,142 +1,21 @@
-"""Who may call what: every route and every kind of caller, with the expected status written by hand.
+"""How the API refuses: tokens that are not good, input that cannot be read; and what its own description promises.
 
-The table stands on its own, so that a slip in the code's table is seen; a route without a row here fails.
+Who may call what is in test_access_matrix.py.
 """
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
-from certline_master.api.app import build_app
 from certline_master.api.openapi import operations
 from certline_master.domain.access import SYSTEM, Role
-from certline_master.domain.model import FollowerState
 from tests.integration.api_bed import Bed, running_master, sqlite_url
-
-CALLERS = ("nobody", "garbage", "viewer", "operator", "admin", "follower", "suspended", "revoked")
-
-# Statuses in the order of CALLERS. A request is one that changes nothing, or names what is not there: who may go
-# through is seen by 2xx, 404, 409 and 422; who may not by 401 and 403.
-OPEN = (200,) * 8
-READ = (401, 401, 200, 200, 200, 401, 401, 401)
-READ_MISSING = (401, 401, 404, 404, 404, 401, 401, 401)
-CHANGE = (401, 401, 403, 404, 404, 401, 401, 401)  # operators and admins, of something that is not there
-CHANGE_BAD = (401, 401, 403, 422, 422, 401, 401, 401)  # with a body that lacks a member
-ADMIN = (401, 401, 403, 403, 404, 401, 401, 401)
-ADMIN_BAD = (401, 401, 403, 403, 422, 401, 401, 401)
-FOLLOWER = (401, 401, 401, 401, 401, 200, 403, 401)
-FOLLOWER_MISSING = (401, 401, 401, 401, 401, 404, 403, 401)
-FOLLOWER_BAD = (401, 401, 401, 401, 401, 400, 403, 401)
-
-EXPECTED = {
-    "GET /healthz": OPEN,
-    "GET /readyz": OPEN,
-    "GET /v1/docs": OPEN,
-    "POST /v1/enroll": (400,) * 8,
-    "GET /v1/follower/manifest": FOLLOWER,
-    "PUT /v1/follower/lines/{name}": (401, 401, 401, 401, 401, 422, 403, 401),
-    "GET /v1/follower/lines/{name}/versions/{number}": FOLLOWER_MISSING,
-    "POST /v1/follower/reports": FOLLOWER_BAD,
-    "GET /v1/whoami": READ,
-    "GET /v1/status": READ,
-    "GET /v1/events": READ,
-    "POST /v1/fleet/plan": ADMIN_BAD,
-    "POST /v1/fleet/apply": ADMIN_BAD,
-    "GET /v1/issuers": READ,
-    "GET /v1/issuers/{name}": READ_MISSING,
-    "PUT /v1/issuers/{name}": ADMIN_BAD,
-    "DELETE /v1/issuers/{name}": ADMIN,
-    "GET /v1/zones": READ,
-    "GET /v1/zones/{name}": READ_MISSING,
-    "PUT /v1/zones/{name}": ADMIN_BAD,
-    "DELETE /v1/zones/{name}": ADMIN,
-    "GET /v1/http": READ,
-    "GET /v1/http/{name}": READ_MISSING,
-    "PUT /v1/http/{name}": (401, 401, 403, 403, 200, 401, 401, 401),
-    "DELETE /v1/http/{name}": ADMIN,
-    "GET /v1/lines": READ,
-    "GET /v1/lines/{name}": READ_MISSING,
-    "PUT /v1/lines/{name}": CHANGE_BAD,
-    "DELETE /v1/lines/{name}": CHANGE,
-    "GET /v1/lines/{name}/history": READ_MISSING,
-    "POST /v1/lines/{name}/issue": CHANGE,
-    "GET /v1/followers": READ,
-    "GET /v1/followers/{name}": READ_MISSING,
-    "PUT /v1/followers/{name}": (401, 401, 403, 200, 200, 401, 401, 401),
-    "DELETE /v1/followers/{name}": CHANGE,
-    "POST /v1/followers/{name}/token": CHANGE,
-    "POST /v1/followers/{name}/revoke": CHANGE,
-}
-
-Caller = dict[str, "httpx.Auth | dict[str, str]"]
 
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     with running_master(sqlite_url(tmp_path_factory.mktemp("master"))) as running:
-        for name in ("active", "suspended", "revoked"):
-            running.follower(name)
         yield running
-
-
-def path_of(route: str, bed: Bed) -> str:
-    """A path on which nothing is; what a PUT makes is made under a name of its own."""
-    name = "none.example" if "/http/" in route or "/zones/" in route else "none"
-    name = f"made-{bed.engine.chance.uuid()[:8]}.example" if route.startswith("PUT") else name
-    return route.partition(" ")[2].format(
-        name=name.replace(".example", "") if "/followers" in route else name, number=1
-    )
-
-
-def as_people(bed: Bed, route: str, authorization: str | None) -> httpx.Response:
-    method = route.partition(" ")[0]
-    headers = {"Authorization": authorization} if authorization else {}
-    content = b"{}" if method in ("PUT", "POST") else None
-    return bed.http.request(method, path_of(route, bed), headers=headers, content=content)
-
-
-def as_follower(bed: Bed, route: str, state: FollowerState) -> httpx.Response:
-    method = route.partition(" ")[0]
-    host = bed.follower(f"host-{bed.engine.chance.uuid()[:8]}")
-    bed.set_state(host.name, state)
-    path = path_of(route, bed).replace(".example", "")
-    body = b"{}" if method in ("PUT", "POST") else b""
-    return host.send(method, path, host.signed(method, path, body), body)
-
-
-def asked(bed: Bed, route: str, caller: str) -> httpx.Response:
-    match caller:
-        case "nobody":
-            return as_people(bed, route, None)
-        case "garbage":
-            return as_people(bed, route, f"Bearer certline_deadbeef_{'A' * 43}")
-        case "follower":
-            return as_follower(bed, route, FollowerState.ACTIVE)
-        case "suspended" | "revoked":
-            return as_follower(bed, route, FollowerState(caller))
-    return as_people(bed, route, f"Bearer {bed.tokens[Role(caller)]}")
-
-
-def test_every_route_has_a_row(bed: Bed) -> None:
-    routes = {f"{method.upper()} {path}" for method, path, _ in operations(bed.app.openapi())}
-    assert routes == set(EXPECTED)
-
-
-@pytest.mark.parametrize("caller", CALLERS)
-@pytest.mark.parametrize("route", EXPECTED)
-def test_each_caller_gets_the_status_written_here(bed: Bed, route: str, caller: str) -> None:
-    bed.clock.advance(61)  # the limit of enrolments, and fresh records of refusals
-    answer = asked(bed, route, caller)
-    assert answer.status_code == EXPECTED[route][CALLERS.index(caller)], answer.text
-    if answer.status_code >= 400:
-        assert answer.headers["Content-Type"] == "application/problem+json"
-
-
-def test_a_master_with_a_route_that_the_table_lacks_does_not_start(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(__import__("certline_master.api.permissions", fromlist=["LEAST"]).LEAST, ("GET", "/healthz"))
-    with pytest.raises(LookupError, match="/healthz"):
-        build_app(bed.services)
 
 
 @pytest.mark.parametrize(
