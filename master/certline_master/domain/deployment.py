@@ -42,6 +42,31 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """A follower that has not reached its goal with a line's live version."""
+
+    receiver: Receiver
+    line_id: str
+    line: str
+    shared: bool  # the master keeps the key, so that several followers may have it
+    version: int
+    live_since: datetime
+    deployment: Deployment | None
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """The version of a line that a follower has installed, as it last reported."""
+
+    receiver: Receiver
+    line_id: str
+    line: str
+    version: int
+    not_before: datetime
+    not_after: datetime  # when the first of its certificates ends
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A line's version that a follower is to have, with all that the follower reported on the line's versions."""
 
@@ -88,6 +113,11 @@ class NotDeployed:
     text: str  # the whole, for people
 
 
+def steps_from(step: DeploymentState) -> tuple[DeploymentState, ...]:
+    """This step and those after it."""
+    return _STEPS[_STEPS.index(step) :]
+
+
 def arrived(deployment: Deployment | None) -> bool:
     """Whether the host reached the last step that it has configured; one that does not tell it has installed."""
     if deployment is None or deployment.error:
@@ -125,7 +155,7 @@ def standing(wanted: Wanted, now: datetime, in_time: timedelta = IN_TIME) -> Sta
         line=wanted.line,
         follower=wanted.receiver.name,
         wanted=wanted.version.number,
-        **{_DONE[step]: _newest(wanted.reported.values(), step) for step in _STEPS[1:]},  # type: ignore[arg-type]  # the four steps are four members
+        **{_DONE[step]: _newest(wanted.reported.values(), step) for step in _STEPS[1:]},
         goal=said.goal if said else None,
         arrived=there,
         late=late,

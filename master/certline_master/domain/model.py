@@ -369,6 +369,7 @@ class LineSnapshot:
     unpulled: int = 0  # versions issued since the last one that a host pulled
     kept_keys: frozenset[str] = frozenset()  # SPKI pins of the line's private keys that the master has
     current_keys: frozenset[str] = frozenset()  # of these, the ones that new certificates are for
+    offered: Version | None = None  # what one follower is to have instead, while a rollout keeps the live one from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +398,9 @@ class Event:
     subject: str  # "line:shop", "follower:web-1"
     text: str  # one sentence for people
     data: dict[str, Any] = field(default_factory=dict)
+    chain: str | None = None  # of the process that wrote it, see audit.py; None before release 0.2
+    link: int | None = None  # its place there, from 1
+    hash: str | None = None  # over it and the link before, hex
 
 
 @dataclass(frozen=True, slots=True)

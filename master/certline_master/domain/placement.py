@@ -74,6 +74,11 @@ def live_version(snapshot: LineSnapshot) -> Version | None:
     return next((version for version in snapshot.versions if version.state is VersionState.LIVE), None)
 
 
+def offered_version(snapshot: LineSnapshot) -> Version | None:
+    """What the follower is to have: the live version, but where a rollout keeps that from it."""
+    return snapshot.offered or live_version(snapshot)
+
+
 def names_without_grant(line: Line, follower: Follower) -> tuple[str, ...]:
     """Of a line that the follower asked for. What is withdrawn stops renewals too."""
     return tuple(name for name in line.names if line.owner is Owner.FOLLOWER and name not in granted_names(follower))
@@ -90,19 +95,19 @@ def _own_lines_first(snapshot: LineSnapshot) -> bool:
 
 
 def _manifest_line(name: str, snapshot: LineSnapshot) -> ManifestLine:
-    line, live = snapshot.line, live_version(snapshot)
-    certificates = live.certificates if live else ()
+    line, offered = snapshot.line, offered_version(snapshot)
+    certificates = offered.certificates if offered else ()
     ends = [certificate.not_after for certificate in certificates if certificate.not_after]
     return ManifestLine(
         name=name,
         names=line.names,
         key_types=tuple(line.key_types),
         csr_wanted=tuple(CsrWanted(key_type) for key_type in wanted_requests(line, snapshot.csrs)),
-        version=live.number if live else None,
+        version=offered.number if offered else None,
         files=tuple(_file(certificate) for certificate in certificates),
         spki_sha256={certificate.key_type: certificate.spki_sha256 for certificate in certificates},
         not_after=time_text(min(ends)) if ends else None,
-        error=_what_holds_back(snapshot, live),
+        error=_what_holds_back(snapshot, live_version(snapshot)),
     )
 
 

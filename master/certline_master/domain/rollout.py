@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from certline_master.domain.deployment import Receiver, arrived
-from certline_master.domain.model import Deployment, Rollout, Version, VersionState
+from certline_master.domain.model import Deployment, Rollout, Version
 
 MARGIN = 6
 """All get the new version once less than this part of the former one's lifetime is left."""
@@ -58,138 +58,136 @@ def opened(rollout: Rollout, receivers: Iterable[str], step: int) -> frozenset[s
     return frozenset(name for group in steps(rollout, receivers)[: step + 1] for name in group)
 
 
-def may_have(version: int, follower: str, rollout: Rollout | None, wave: Wave | None, offered: Collection[int]) -> bool:
-    """Whether a version may be given to a follower; `offered` are the versions that were."""
-    if rollout is None or wave is None or wave.finished or version in offered:
-        return True
-    return follower in rollout.canaries
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What of a line may be offered: its live version, the former ones that can still be had, and how far each is."""
+
+    live: Version
+    former: tuple[Version, ...]
+    rollout: Rollout | None
+    waves: Mapping[int, Wave]  # by version
+
+    def may_have(self, version: int, follower: str, offered: Collection[int]) -> bool:
+        """Whether a version may be given to a follower; `offered` are the versions that were."""
+        wave = self.waves.get(version)
+        if self.rollout is None or wave is None or wave.finished or version in offered:
+            return True
+        return follower in self.rollout.canaries
+
+    def choose(self, follower: str, offered: Collection[int], now: datetime) -> Version:
+        """The version that a follower is to have: the newest it may have, never one before what it was offered.
+
+        One that was offered none yet, or has nothing left to fall back on, gets the live one.
+        """
+        if not offered:
+            return self.live
+        good = (one for one in self.former if max(offered) <= one.number < self.live.number and _ends(one) > now)
+        allowed = (one for one in (self.live, *good) if self.may_have(one.number, follower, offered))
+        return max(allowed, key=lambda one: one.number, default=self.live)
 
 
-def choose(
-    live: Version,
-    versions: Iterable[Version],
-    follower: str,
-    rollout: Rollout | None,
-    waves: Mapping[int, Wave],
-    offered: Collection[int],
-    now: datetime,
-) -> Version:
-    """The version that a follower is to have: the newest it may have, never one before what it was offered.
-
-    One that has none yet, or has nothing left to fall back on, gets the live one.
-    """
-    floor = max(offered, default=live.number)
-    held = [one for one in versions if one.state is VersionState.RETIRED and floor <= one.number < live.number]
-    for version in (live, *sorted(held, key=lambda one: -one.number)):
-        good = version is live or _good_until(version) > now
-        if good and may_have(version.number, follower, rollout, waves.get(version.number), offered):
-            return version
-    return live
-
-
-def _good_until(version: Version) -> datetime:
+def _ends(version: Version) -> datetime:
     return min(one.not_after for one in version.certificates if one.not_after)
 
 
-def decide(
-    wave: Wave,
-    rollout: Rollout | None,
-    receivers: Sequence[Receiver],
-    reported: Mapping[str, Deployment],
-    former: Version | None,
-    now: datetime,
-) -> Decision:
-    """What becomes of a rollout. `reported`: of this version, by the follower's name; `former`: what the others have.
-
-    A failure that was there when the present step was opened was seen by whoever opened it, and stops nothing.
-    """
-    if wave.finished:
-        return Decision(Move.WAIT, wave, f"version {wave.version} may go to all followers")
-    done = replace(wave, finished=now, stopped=None)
-    if rollout is None:
-        return Decision(Move.FINISH, done, "the line has no rollout any more")
-    groups = steps(rollout, (one.name for one in receivers))
-    if wave.step >= len(groups) - 1:
-        return Decision(Move.FINISH, done, f"the last wave is open: all {len(receivers)} followers may have it")
-    urgent = _cannot_wait(former, now)
-    if urgent:
-        return Decision(Move.OVERRIDE, done, urgent)
-    if wave.stopped:
-        return Decision(Move.WAIT, wave, f"stopped: {wave.stopped}")
-    return _go_on(_Step(wave, rollout, receivers, reported), len(groups), now)
-
-
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Progress:
     """A rollout's present step, and how its followers do."""
 
     wave: Wave
     rollout: Rollout
     receivers: Sequence[Receiver]
-    reported: Mapping[str, Deployment]
+    reported: Mapping[str, Deployment]  # of this version, by the follower's id
+    former: Version | None = None  # of what the others have, what ends first; None: they have nothing
 
-    def failures(self) -> list[Deployment]:
-        found = (one for name, one in sorted(self.reported.items()) if name in self.members())
-        return [one for one in found if one.error and one.updated >= self.wave.opened]
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.receivers)
+
+    def failure(self) -> str | None:
+        """The first of this step; one that was there when the step was opened was accepted by whoever opened it."""
+        for one in self.members():
+            said = self.reported.get(one.id)
+            if said and said.error and said.updated >= self.wave.opened:
+                return f"version {self.wave.version} failed on {one.name}: {said.error}"
+        return None
 
     def missing(self) -> list[str]:
-        """Who has to get there before the next step; a failure that was accepted is waited for no more."""
-        expected = (one.name for one in self.receivers if one.counts and one.name in self.members())
-        return sorted(name for name in expected if not self._over(self.reported.get(name)))
+        """Who has to get there before the next step."""
+        return [one.name for one in self.members() if one.counts and not self._over(self.reported.get(one.id))]
 
     def served(self) -> datetime:
         """Since when nothing of the step is missing."""
-        moments = (one.updated for name, one in self.reported.items() if name in self.members() and arrived(one))
-        return max((self.wave.opened, *moments))
+        found = (self.reported.get(one.id) for one in self.members())
+        return max((self.wave.opened, *(one.updated for one in found if one and arrived(one))))
+
+    def members(self) -> list[Receiver]:
+        """Who may have the version by its waves; nobody, where no canary was granted the line."""
+        names = opened(self.rollout, self.names, self.wave.step)
+        return [one for one in self.receivers if one.name in names]
 
     def _over(self, one: Deployment | None) -> bool:
         return one is not None and (arrived(one) or (bool(one.error) and one.updated < self.wave.opened))
 
-    def _names(self) -> frozenset[str]:
-        return opened(self.rollout, (one.name for one in self.receivers), self.wave.step)
+
+def decide(progress: Progress, now: datetime) -> Decision:
+    """What becomes of a rollout that is not finished."""
+    wave, groups = progress.wave, steps(progress.rollout, progress.names)
+    done = replace(wave, finished=now, stopped=None)
+    if wave.step >= len(groups) - 1:
+        return Decision(Move.FINISH, done, f"the last wave is open: all of {len(progress.receivers)} followers have it")
+    if progress.former is None:
+        return Decision(Move.FINISH, done, "the others have no former version that they could stay with")
+    if _runs_short(progress.former, now):
+        text = f"version {progress.former.number} ends {_minute(_ends(progress.former))}: all get the new one"
+        return Decision(Move.OVERRIDE, done, text)
+    failure = wave.stopped or progress.failure()
+    if failure:
+        stopped = replace(wave, stopped=failure)
+        return Decision(Move.WAIT if wave.stopped else Move.STOP, stopped, f"stopped: {failure}")
+    return _go_on(progress, now)
 
 
-def _go_on(step: _Step, count: int, now: datetime) -> Decision:
-    wave, rollout = step.wave, step.rollout
-    failures = step.failures()
-    if failures:
-        names = {one.id: one.name for one in step.receivers}
-        why = f"version {wave.version} failed on {names[failures[0].follower_id]}: {failures[0].error}"
-        return Decision(Move.STOP, replace(wave, stopped=why), why)
-    missing = step.missing()
+def _go_on(progress: Progress, now: datetime) -> Decision:
+    wave, missing = progress.wave, progress.missing()
     if missing:
-        return Decision(Move.WAIT, wave, f"{called(wave.step)}: waits for {_listed(missing)}")
-    if step.members():
-        if rollout.after_seconds is None:
-            return Decision(Move.WAIT, wave, f"{called(wave.step)} is well; goes on by command")
-        until = step.served() + timedelta(seconds=rollout.after_seconds)
+        return Decision(Move.WAIT, wave, f"{called(wave.step)}: waits for {listed(missing)}")
+    if progress.members():
+        if progress.rollout.after_seconds is None:
+            return Decision(Move.WAIT, wave, f"{called(wave.step)} is well; it goes on by command")
+        until = progress.served() + timedelta(seconds=progress.rollout.after_seconds)
         if until > now:
-            return Decision(Move.WAIT, wave, f"{called(wave.step)} is well; goes on at {until:%Y-%m-%d %H:%M} UTC")
-    return opening(wave, rollout, [one.name for one in step.receivers], count, now)
+            return Decision(Move.WAIT, wave, f"{called(wave.step)} is well; it goes on at {_minute(until)}")
+    return opening(progress, now)
 
 
-def opening(wave: Wave, rollout: Rollout, receivers: Collection[str], count: int, now: datetime) -> Decision:
-    """The next step; behind the last one there is none."""
-    step = min(wave.step + 1, count - 1)
-    fresh = opened(rollout, receivers, step) - opened(rollout, receivers, wave.step)
-    text = f"{called(step)} is open: {_listed(sorted(fresh))}"
+def opening(progress: Progress, now: datetime) -> Decision:
+    """The next step; the last one again, where there is none."""
+    wave, names = progress.wave, progress.names
+    step = min(wave.step + 1, len(steps(progress.rollout, names)) - 1)
+    fresh = opened(progress.rollout, names, step) - opened(progress.rollout, names, wave.step)
+    text = f"{called(step)} is open: {listed(sorted(fresh))}"
     return Decision(Move.OPEN, replace(wave, step=step, opened=now, stopped=None), text)
 
 
-def _cannot_wait(former: Version | None, now: datetime) -> str | None:
-    """Why the others cannot stay with what they have; None while they can."""
-    if former is None or former.state is not VersionState.RETIRED:
-        return "there is no former version that the others could stay with"
-    for one in former.certificates:
-        if one.not_before and one.not_after and one.not_after - now <= (one.not_after - one.not_before) / MARGIN:
-            return f"version {former.number} ends {one.not_after:%Y-%m-%d %H:%M} UTC: all get the new one"
-    return None
+def _runs_short(version: Version, now: datetime) -> bool:
+    return any(
+        one.not_after - now <= (one.not_after - one.not_before) / MARGIN
+        for one in version.certificates
+        if one.not_before and one.not_after
+    )
 
 
 def called(step: int) -> str:
+    """A step in words."""
     return f"wave {step}" if step else "the canary step"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Some names in words."""
     shown = ", ".join(names[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "nobody"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

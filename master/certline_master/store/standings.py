@@ -1,0 +1,172 @@
+"""How far the followers are with their lines' versions, and who is late."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, update
+
+from certline_master.domain.access import Caller, Role
+from certline_master.domain.deployment import Behind, InUse, Receiver, steps_from
+from certline_master.domain.model import Deployment, DeploymentState, FollowerState, VersionState
+from certline_master.store.receivers import RECEIVER, pairs, read_receiver
+from certline_master.store.scope import sees_all
+from certline_master.store.session import Session, Shape, Upsert, number, param, several
+from certline_master.store.tables import certificates, deployments, followers, lines, versions
+
+DEPLOYMENT = Shape(Deployment, deployments)
+_MOST_REMEMBERED = 5  # versions of a line on one follower: the wanted one, what it uses, and what went wrong between
+
+_RANKED = (
+    select(
+        deployments,
+        func.row_number()
+        .over(partition_by=[deployments.c.follower_id, deployments.c.line_id], order_by=deployments.c.version.desc())
+        .label("place"),
+    )
+    .where(deployments.c.line_id.in_(several("wanted")))
+    .subquery()
+)
+_NEWEST = select(*[_RANKED.c[name] for name in DEPLOYMENT.names]).where(_RANKED.c.place <= _MOST_REMEMBERED)
+
+_AMONG = pairs(lines.c.id.in_(several("wanted")))
+_RECEIVERS = (
+    select(*RECEIVER, _AMONG.c.line_id).join(_AMONG, _AMONG.c.follower_id == followers.c.id).order_by(followers.c.name)
+)
+_OF_FOLLOWER = pairs()
+_LINES_OF = select(_OF_FOLLOWER.c.line_id).where(_OF_FOLLOWER.c.follower_id == param("whose"))
+
+_GOALS = deployments.c.goal, deployments.c.state
+_ARRIVED = and_(
+    deployments.c.error.is_(None),
+    or_(
+        and_(deployments.c.goal.is_(None), deployments.c.state.in_(steps_from(DeploymentState.INSTALLED))),
+        *[
+            and_(deployments.c.goal == goal, deployments.c.state.in_(steps_from(goal)))
+            for goal in steps_from(DeploymentState.PULLED)
+        ],
+    ),
+)
+_ALL_PAIRS = pairs()
+_LIVE_SINCE = func.coalesce(versions.c.live_since, versions.c.created, type_=versions.c.live_since.type)
+_BEHIND = (
+    select(
+        *RECEIVER, lines.c.id, lines.c.name, lines.c.follower_id, versions.c.number, _LIVE_SINCE, *DEPLOYMENT.columns
+    )
+    .select_from(versions)
+    .join(lines)
+    .join(_ALL_PAIRS, _ALL_PAIRS.c.line_id == lines.c.id)
+    .join(followers, followers.c.id == _ALL_PAIRS.c.follower_id)
+    .outerjoin(
+        deployments,
+        and_(
+            deployments.c.line_id == lines.c.id,
+            deployments.c.follower_id == followers.c.id,
+            deployments.c.version == versions.c.number,
+        ),
+    )
+    .where(
+        versions.c.state == VersionState.LIVE,
+        followers.c.state == FollowerState.ACTIVE,
+        or_(deployments.c.line_id.is_(None), and_(~_ARRIVED, deployments.c.alarmed.is_(None))),
+        # Of a line that several share, who was offered it is noted at once; of the others only who is late matters.
+        or_(lines.c.follower_id.is_(None), param("before", versions.c.live_since) >= _LIVE_SINCE),
+    )
+)
+_WANT = Upsert(deployments, ("follower_id", "line_id", "version"), ())
+_THIS = (
+    deployments.c.follower_id == param("whose"),
+    deployments.c.line_id == param("line"),
+    deployments.c.version == number("which"),
+)
+_ALARM = (
+    update(deployments)
+    .where(*_THIS, deployments.c.alarmed.is_(None), ~_ARRIVED)
+    .values(alarmed=param("now", deployments.c.alarmed))
+)
+
+_INSTALLED = (
+    select(deployments.c.follower_id, deployments.c.line_id, func.max(deployments.c.version).label("version"))
+    .where(deployments.c.state.in_(steps_from(DeploymentState.INSTALLED)))
+    .group_by(deployments.c.follower_id, deployments.c.line_id)
+    .subquery()
+)
+_IN_USE = (
+    select(
+        *RECEIVER,
+        lines.c.id,
+        lines.c.name,
+        versions.c.number,
+        func.min(certificates.c.not_before, type_=certificates.c.not_before.type).label("begins"),
+        func.min(certificates.c.not_after, type_=certificates.c.not_after.type).label("ends"),
+    )
+    .select_from(_INSTALLED)
+    .join(followers, followers.c.id == _INSTALLED.c.follower_id)
+    .join(lines, lines.c.id == _INSTALLED.c.line_id)
+    .join(versions, and_(versions.c.line_id == lines.c.id, versions.c.number == _INSTALLED.c.version))
+    .join(certificates, certificates.c.version_id == versions.c.id)
+    .where(followers.c.state == FollowerState.ACTIVE, certificates.c.not_after.is_not(None))
+    .group_by(*RECEIVER, lines.c.id, lines.c.name, versions.c.number)
+)
+
+
+class Standings:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def receivers(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, tuple[Receiver, ...]]:
+        """Who is to have each line, by name; by line id."""
+        found: dict[str, list[Receiver]] = defaultdict(list)
+        for row in self._session.rows(_RECEIVERS, {"wanted": list(line_ids)}) if sees_all(caller) else ():
+            found[row.line_id].append(read_receiver(row))
+        return {line_id: tuple(receivers) for line_id, receivers in found.items()}
+
+    def lines_of(self, caller: Caller, follower_id: str) -> list[str]:
+        """Ids of the lines that a follower is to have."""
+        if not sees_all(caller):
+            return []
+        return [row.line_id for row in self._session.rows(_LINES_OF, {"whose": follower_id})]
+
+    def reported(self, caller: Caller, line_ids: Sequence[str]) -> dict[tuple[str, str], dict[int, Deployment]]:
+        """The newest versions' deployments, by line and follower, then by version."""
+        found: dict[tuple[str, str], dict[int, Deployment]] = defaultdict(dict)
+        for row in self._session.rows(_NEWEST, {"wanted": list(line_ids)}) if sees_all(caller) else ():
+            one = DEPLOYMENT.read(row)
+            found[one.line_id, one.follower_id][one.version] = one
+        return dict(found)
+
+    def behind(self, caller: Caller, before: datetime) -> list[Behind]:
+        """Who has not reached the goal with a live version and was not told of: of a line for one follower if it is
+        live since before that moment.
+        """
+        rows = self._session.rows(_BEHIND, {"before": before}) if sees_all(caller) else ()
+        return [_behind(row) for row in rows]
+
+    def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> None:
+        """Note that a follower was offered a version, unless it is known."""
+        caller.require(Role.OPERATOR)
+        wanted = Deployment(follower_id, line_id, version, DeploymentState.WANTED, None, now, wanted_since=now)
+        self._session.run(_WANT.on(self._session), DEPLOYMENT.write(wanted))
+
+    def alarm(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> bool:
+        """Note that the deployment's lateness was told; False when it was before, or it arrived. It must be on record
+        (`want`).
+        """
+        caller.require(Role.OPERATOR)
+        key = {"whose": follower_id, "line": line_id, "which": version}
+        return self._session.run(_ALARM, key | {"now": now}) == 1
+
+    def in_use(self, caller: Caller) -> list[InUse]:
+        """What each active follower has installed, as it last reported."""
+        rows = self._session.rows(_IN_USE) if sees_all(caller) else ()
+        return [InUse(read_receiver(row), *row[len(RECEIVER) :]) for row in rows]
+
+
+def _behind(row: Any) -> Behind:
+    line_id, line, owner, version, live_since, *rest = row[len(RECEIVER) :]
+    deployment = DEPLOYMENT.read(rest) if rest[0] is not None else None
+    if deployment is not None:
+        deployment = replace(deployment, seen=deployment.seen or {})
+    return Behind(read_receiver(row), line_id, line, owner is None, version, live_since, deployment)
