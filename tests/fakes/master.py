@@ -81,6 +81,7 @@ class FakeMaster:
         self.chance = SystemChance()
         self.signing_key, self.signing_public = signing.generate_identity()
         self.issue_at_once = issue_at_once
+        self.issued_days = 90  # how long certificates last
         self.grants: tuple[str, ...] = ()
         self.lines: dict[str, Line] = {}
         self.epoch, self.serial = 1, 0
@@ -211,7 +212,7 @@ class FakeMaster:
         return codec.base64url(sealing.seal(pem, self.sealing_key, info))
 
     def _certify(self, csr: bytes) -> str:
-        return self.issuing.certify(csr, self.clock.now()) + self.issuing.pem
+        return self.issuing.certify(csr, self.clock.now(), self.issued_days) + self.issuing.pem
 
     def manifest(self) -> Manifest:
         """What the follower is to follow now; the serial rises when it changes."""

@@ -1,10 +1,13 @@
 """A host for the follower's tests: a real settings file and folder, a fake master, services that write down calls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import md5
 from pathlib import Path
+
+import pytest
 
 from certline_follower import enrolment as enrolling
 from certline_follower import opening, settings
@@ -14,7 +17,24 @@ from certline_follower.turn import Outcome, recover, turn
 from certline_shared import enrolment
 from certline_shared.chance import SystemChance
 from certline_shared.clock import Clock, SystemClock
+from certline_shared.failpoints import watched
 from tests.fakes.master import FakeMaster, Reply
+
+
+class _Killed(BaseException):
+    """SIGKILL: nothing of ours may catch it."""
+
+
+@contextmanager
+def killed_at(place: str) -> Iterator[None]:
+    """What is done inside ends without any clean-up at this failpoint, and must reach it."""
+
+    def reached(name: str) -> None:
+        if name == place:
+            raise _Killed
+
+    with pytest.raises(_Killed), watched(reached):
+        yield
 
 
 class MovableClock(SystemClock):
