@@ -1,6 +1,5 @@
 """`certline serve` as a process: it comes up, says so, stops in time, and says clearly why it cannot serve."""
 
-import base64
 import resource
 import signal
 import socket
@@ -160,12 +159,6 @@ def test_a_kek_that_others_can_read_is_refused(master: Master) -> None:
     assert serve(master).refused(2) == (
         f"certline: {master.config}: secrets.kek: {kek} has mode 0644: run `chmod 0400 {kek}`\n"
     )
-
-
-def test_another_kek_than_the_databases_is_refused(master: Master) -> None:
-    (master.folder / "kek").write_bytes(base64.b64encode(b"x" * 32))
-
-    serve(master).refused(3)
 
 
 def test_settings_that_are_not_there_are_told_with_the_files_tried(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from certline_master import server, wiring
 from certline_master.api.sealed import RETRY_AFTER, SealedApp
 from certline_master.challenges.endpoint import why_not
 from certline_master.cli.failures import REFUSED, CommandFailed
+from certline_master.cli.serve import api_server
 from certline_master.domain.errors import DomainError
 from certline_master.settings import Settings
 from certline_shared.chance import SystemChance
@@ -25,7 +26,7 @@ def serve_sealed(settings: Settings, why: str) -> bool:
         listener = server.listen(settings.api.listen)
     except OSError as fault:
         raise CommandFailed(f"api.listen {settings.api.listen}: {why_not(fault)}", REFUSED) from fault
-    api = server.ApiServer(SealedApp(why), listener, context)
+    api = api_server(settings.api, SealedApp(why), listener, context)
     looking = _Looking(settings, api)
     log.error("serving sealed", extra={"reason": why, "listen": settings.api.listen})
     try:
@@ -35,8 +36,10 @@ def serve_sealed(settings: Settings, why: str) -> bool:
     return looking.found
 
 
-def _tls(settings: Settings, why: str) -> ssl.SSLContext:
+def _tls(settings: Settings, why: str) -> ssl.SSLContext | None:
     """The certificate that is there: a new one needs the CA's key, which is sealed too."""
+    if settings.api.tls == "off":
+        return None
     own = settings.api.tls == "own"
     path = settings.folder / "tls" / "api.pem" if own else settings.api.tls_certificate
     try:

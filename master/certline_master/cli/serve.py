@@ -6,8 +6,9 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,7 +16,7 @@ from certline_master.cli.failures import FAILED, REFUSED, CommandFailed
 from certline_master.cli.local_faults import local_faults
 from certline_master.cli.main import settings_path
 from certline_master.domain.errors import Sealed
-from certline_master.settings import Settings, load
+from certline_master.settings import Api, Settings, load
 from certline_shared import logs
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ log = logging.getLogger("certline.serve")
 @click.pass_obj
 def serve(config: str | None) -> None:
     """Run the API and the workers until SIGTERM.
+
+    Without the key that opens the secrets it serves sealed: it says so and does nothing else.
 
     Exit codes: 0 stopped when told; 2 wrong configuration; 3 it cannot serve (address in use, database not at head or
     in use by another process); 4 the database failed while it was serving.
@@ -91,7 +94,7 @@ def _with(master: "Master") -> None:
     except OSError as fault:
         raise CommandFailed(f"api.listen {settings.api.listen}: {why_not(fault)}", REFUSED) from fault
     follower = LocalFollower(settings.local_follower.config)
-    api = _api(master, listener, tls.context)
+    api = api_server(settings.api, master.app, listener, tls.context, stopping=master.app.state.long_polls.close)
     master.start()
     try:
         tls.start()
@@ -107,14 +110,20 @@ def _with(master: "Master") -> None:
         master.stop(STOP_SECONDS)
 
 
-def _api(master: "Master", listener: socket.socket, tls: ssl.SSLContext | None) -> "ApiServer":
+def api_server(
+    settings: Api,
+    app: Any,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    *,
+    stopping: Callable[[], None] = lambda: None,
+) -> "ApiServer":
     """Behind a door with as much room as was asked for, or as this process may have."""
     from certline_master import server
     from certline_master.api.forwarded import TrustedProxies, is_loopback
     from certline_master.door import Door, raise_file_limit, room
     from certline_master.places import Places
 
-    settings = master.settings.api
     proxies, connections = TrustedProxies(settings.trusted_proxies), room(settings.connections, raise_file_limit())
     if connections < settings.connections:
         said = {"connections": connections, "wished": settings.connections}
@@ -125,7 +134,7 @@ def _api(master: "Master", listener: socket.socket, tls: ssl.SSLContext | None) 
 
     places = Places(connections, share=is_ours)
     door = Door(listener, tls, places, unwelcome=lambda address: tls is None and not is_ours(address))
-    return server.ApiServer(master.app, door, stopping=master.app.state.long_polls.close)
+    return server.ApiServer(app, door, stopping=stopping)
 
 
 def _end_with_store(master: "Master", api: "ApiServer") -> None:
