@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from certline_master.api.callers import refuse_unless_active
+from certline_master.api.offers import with_offers
 from certline_master.api.services import Services
 from certline_master.domain.access import Caller
 from certline_master.domain.placement import manifest_of
@@ -48,5 +49,7 @@ def _look(services: Services, caller: Caller, records: Records) -> Look:
     follower = records.followers.by_id(caller, caller.follower_id or "")
     refuse_unless_active(follower)
     snapshots = records.lines.snapshots(caller, [line.id for line in records.lines.all(caller)])
-    manifest = manifest_of(follower, snapshots, services.identity.trust, now=services.clock.now())
+    now = services.clock.now()
+    offered = with_offers(records, follower, snapshots, now)
+    manifest = manifest_of(follower, offered, services.identity.trust, now=now)
     return Look(manifest, content_tag(manifest), follower.manifest_tag)

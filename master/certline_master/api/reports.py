@@ -1,20 +1,31 @@
 """What a host says of its installations, written down with an event for each change."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from certline_master.api.sequences import Count
 from certline_master.api.services import Services
 from certline_master.api.wishes import find_line
-from certline_master.domain.access import Caller
+from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.deployment import arrived, merged
 from certline_master.domain.errors import Fault, Invalid, NotFound
 from certline_master.domain.model import Deployment, DeploymentState, Line
 from certline_master.domain.ports import Records
-from certline_shared.messages import DeploymentReport, Report, decode
+from certline_shared.codec import BadMessage
+from certline_shared.messages import DeploymentReport, Report, decode, read_time
 
 MOST_ERROR = 2_000
 MOST_AGENT = 100
+MOST_SEEN = 50
+MOST_TARGET = 300
+MOST_SKEW = 10**10
+"""Seconds: three centuries, so that any clock can be told of."""
+
 _REPORTED = frozenset(DeploymentState) - {DeploymentState.WANTED}
+_GOALS = _REPORTED - {DeploymentState.PULLED}
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
 def read_report(body: bytes) -> Report:
@@ -27,13 +38,15 @@ def read_report(body: bytes) -> Report:
     ]
     if len(report.agent) > MOST_AGENT:
         faults.append(Fault("/agent", f"has more than {MOST_AGENT} characters"))
+    if abs(report.skew or 0) > MOST_SKEW:
+        faults.append(Fault("/skew", f"expected at most {MOST_SKEW} seconds"))
     if faults:
         raise Invalid(*faults)
     return report
 
 
 def _faults(deployment: DeploymentReport) -> "list[tuple[str, str]]":
-    faults = []
+    faults = list(_faults_of_new_members(deployment))
     if deployment.state not in _REPORTED:
         faults.append(("state", f"expected one of {', '.join(sorted(_REPORTED))}"))
     if len(deployment.error or "") > MOST_ERROR:
@@ -41,15 +54,32 @@ def _faults(deployment: DeploymentReport) -> "list[tuple[str, str]]":
     return faults
 
 
-def record(services: Services, caller: Caller, report: Report) -> None:
+def _faults_of_new_members(deployment: DeploymentReport) -> "Iterator[tuple[str, str]]":
+    if deployment.goal is not None and deployment.goal not in _GOALS:
+        yield "goal", f"expected one of {', '.join(sorted(_GOALS))}"
+    if deployment.retry_at is not None:
+        try:
+            read_time(deployment.retry_at)
+        except BadMessage as error:
+            yield "retry_at", str(error)
+    if len(deployment.seen) > MOST_SEEN or any(len(target) > MOST_TARGET for target in deployment.seen):
+        yield "seen", f"expected at most {MOST_SEEN} targets of at most {MOST_TARGET} characters"
+    if not all(_FINGERPRINT.fullmatch(value) for value in deployment.seen.values()):
+        yield "seen", "expected SHA-256 hashes, 64 lower-case hex digits each"
+
+
+def record(services: Services, caller: Caller, report: Report, count: Count) -> None:
     """Write it down. Lines and versions that are gone are passed over: the rest of the report still counts."""
-    services.store.write(lambda records: _Recording(records, caller, services.clock.now()).run(report))
+    services.store.write(
+        lambda records: _Recording(services.identity.epoch, records, caller, services.clock.now()).run(report)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
     """One report on its way into the store, inside a transaction."""
 
+    epoch: int
     records: Records
     caller: Caller
     now: datetime
@@ -58,14 +88,18 @@ class _Recording:
         follower = self.records.followers.by_id(self.caller, self.caller.follower_id or "")
         if follower.agent != report.agent:
             self.records.followers.touch(self.caller, follower.id, now=self.now, agent=report.agent)
-        self._compare_serials(report.manifest_serial, follower.manifest_serial)
+        if report.skew is not None and _moved(follower.skew_seconds, report.skew):
+            self.records.followers.set_skew(self.caller, follower.id, report.skew)
+        if report.epoch in (None, self.epoch):
+            self._compare_serials(report.manifest_serial, follower.manifest_serial)
+        elif report.epoch > self.epoch:
+            self._note_epoch(report.epoch)
         held = self.records.followers.deployments(self.caller, follower_id=follower.id)
         known = {(one.line_id, one.version): one for one in held}
         for said in report.deployments:
             line = self._line_with(said)
-            former = known.get((line.id, said.version)) if line else None
-            if line and (former is None or (former.state, former.error) != (DeploymentState(said.state), said.error)):
-                self._write(said, line, follower.id, former)
+            if line:
+                self._hear(said, line, follower.id, known.get((line.id, said.version)))
 
     def _compare_serials(self, seen: int, here: int) -> None:
         """A follower that has seen more than we know of: our database went back."""
@@ -83,19 +117,50 @@ class _Recording:
             return None
         return line
 
-    def _write(self, said: DeploymentReport, line: Line, follower_id: str, former: Deployment | None) -> None:
-        """An error in other words (each try may have some) is the same trouble: since when stays."""
-        state = DeploymentState(said.state)
-        same = former is not None and former.state is state and bool(former.error) and bool(said.error)
-        updated = former.updated if same and former else self.now
-        deployment = Deployment(follower_id, line.id, said.version, state, said.error, updated)
+    def _hear(self, said: DeploymentReport, line: Line, follower_id: str, former: Deployment | None) -> None:
+        """Only what is new is written; only what became of the version is an event, not each new try's time."""
+        deployment = merged(former, _deployment(said, line.id, follower_id, self.now))
+        if deployment == former:
+            return
         self.records.followers.report(self.caller, deployment)
-        if self.records.lines.resume(self.caller, line.id, now=self.now):
+        if self.records.lines.resume(SYSTEM, line.id, now=self.now):
             self._note("line.resumed", f"line:{line.name}", f"{self.caller.name} pulls it again", {})
-        kind = "deployment.failed" if said.error else f"deployment.{state}"
-        text = f"version {said.version}: {said.error or f'{state} on {self.caller.name}'}"
-        data = {"version": said.version, "state": state.value, "error": said.error}
+        if former is None or (former.state, former.error) != (deployment.state, deployment.error):
+            self._note_change(deployment, line)
+        if former is not None and former.alarmed and arrived(deployment):
+            text = f"version {said.version} is {deployment.state} on {self.caller.name}, after it was late"
+            data = {"follower": self.caller.name, "version": said.version}
+            self._note("deployment.recovered", f"line:{line.name}", text, data)
+
+    def _note_change(self, deployment: Deployment, line: Line) -> None:
+        state, number = deployment.state, deployment.version
+        kind = "deployment.failed" if deployment.error else f"deployment.{state}"
+        text = f"version {number}: {deployment.error or f'{state} on {self.caller.name}'}"
+        data = {"version": number, "state": state.value, "error": deployment.error}
         self._note(kind, f"line:{line.name}", text, data)
+
+    def _note_epoch(self, seen: int) -> None:
+        text = f"{self.caller.name} has seen epoch {seen}, here is only {self.epoch}: was an old backup restored?"
+        self._note("manifest.behind", f"follower:{self.caller.name}", text, {"epoch": seen, "here": self.epoch})
 
     def _note(self, kind: str, subject: str, text: str, data: Mapping[str, object]) -> None:
         self.records.events.add(self.caller, kind, subject, text, now=self.now, data=data)
+
+
+def _moved(former: int | None, skew: int) -> bool:
+    """A clock's measure trembles by a second or two."""
+    return former is None or abs(former - skew) >= 5
+
+
+def _deployment(said: DeploymentReport, line_id: str, follower_id: str, now: datetime) -> Deployment:
+    return Deployment(
+        follower_id,
+        line_id,
+        said.version,
+        DeploymentState(said.state),
+        said.error,
+        now,
+        goal=DeploymentState(said.goal) if said.goal else None,
+        retry_at=read_time(said.retry_at) if said.retry_at else None,
+        seen=dict(said.seen),
+    )

@@ -4,7 +4,7 @@ Pure: plain data and a time in, standings with their reasons out.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from certline_master.domain.model import Deployment, DeploymentState, FollowerState, Version
@@ -123,6 +123,22 @@ def arrived(deployment: Deployment | None) -> bool:
     if deployment is None or deployment.error:
         return False
     return _STEPS.index(deployment.state) >= _STEPS.index(deployment.goal or DeploymentState.INSTALLED)
+
+
+def merged(former: Deployment | None, said: Deployment) -> Deployment:
+    """What a host says now, with what is known of it. An error in other words (each try may have some) is the same
+    trouble: since when stays. What had arrived and has not any more is wanted anew.
+    """
+    if former is None:
+        return said
+    same = (former.state, bool(former.error)) == (said.state, bool(said.error))
+    fell_back = arrived(former) and not arrived(said)
+    return replace(
+        said,
+        updated=former.updated if same else said.updated,
+        wanted_since=said.updated if fell_back else former.wanted_since,
+        alarmed=None if arrived(said) else former.alarmed,
+    )
 
 
 def waits_until(deployment: Deployment | None) -> datetime | None:

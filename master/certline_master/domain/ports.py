@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from certline_master.domain.access import Caller
+from certline_master.domain.audit import Seal
 from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, Revocation, SealedKey
 from certline_master.domain.deployment import Behind, InUse, Receiver
 from certline_master.domain.model import (
@@ -25,6 +26,7 @@ from certline_master.domain.model import (
     Failure,
     Follower,
     Grant,
+    Group,
     HttpName,
     Introduction,
     Issuer,
@@ -88,6 +90,18 @@ class EnrolmentToken:
     used_by: str | None = None  # thumbprint of the identity key
 
 
+class GroupRecords(Protocol):
+    def all(self, caller: Caller) -> list[Group]: ...
+    def get(self, caller: Caller, name: str) -> Group: ...
+    def save(self, caller: Caller, group: Group) -> None:
+        """Insert or update by id, with its grants. Raises Conflict when the name is another's."""
+        ...
+
+    def delete(self, caller: Caller, name: str) -> None:
+        """Raises Conflict while a follower is in it."""
+        ...
+
+
 class FollowerRecords(Protocol):
     def all(self, caller: Caller) -> list[Follower]: ...
     def get(self, caller: Caller, name: str) -> Follower: ...
@@ -122,6 +136,10 @@ class FollowerRecords(Protocol):
 
     def touch(self, caller: Caller, follower_id: str, *, now: datetime, agent: str | None = None) -> None:
         """Last seen; writes at most once a minute per follower."""
+        ...
+
+    def set_skew(self, caller: Caller, follower_id: str, seconds: int) -> None:
+        """How far its clock is ahead of ours, as it says."""
         ...
 
     def set_manifest(self, caller: Caller, follower_id: str, *, tag: str) -> int:
@@ -432,6 +450,27 @@ class EventRecords(Protocol):
     ) -> list[Event]: ...
 
 
+    def in_chains(self, caller: Caller, *, after: tuple[str, int], limit: int) -> list[Event]:
+        """A page of all events, chain by chain in the order of their links; `after`: chain and link of the last one
+        (those in no chain come first, with chain "" and their id)."""
+        ...
+
+
+class SealRecords(Protocol):
+    def all(self, caller: Caller) -> Sequence[Seal]:
+        """The oldest first."""
+        ...
+
+    def last(self, caller: Caller) -> Seal | None: ...
+    def heads(self, caller: Caller, *, after: int) -> tuple[int, dict[str, str]]:
+        """The newest event's id, and the ends (LINK:HASH) of the chains that have events with an id above `after`."""
+        ...
+
+    def add(self, caller: Caller, seal: Seal) -> None:
+        """Raises Conflict when another master has sealed meanwhile."""
+        ...
+
+
 class SecretRecords(Protocol):
     """The vault: secrets under the data key, bound to instance, kind, row and version. Only SYSTEM reads, except that
     admins write.
@@ -537,6 +576,8 @@ class Records(Protocol):
     @property
     def followers(self) -> FollowerRecords: ...
     @property
+    def groups(self) -> GroupRecords: ...
+    @property
     def identities(self) -> IdentityRecords: ...
     @property
     def introductions(self) -> IntroductionRecords: ...
@@ -554,6 +595,8 @@ class Records(Protocol):
     def tokens(self) -> TokenRecords: ...
     @property
     def events(self) -> EventRecords: ...
+    @property
+    def seals(self) -> SealRecords: ...
     @property
     def secrets(self) -> SecretRecords: ...
     @property

@@ -1,11 +1,10 @@
 """Followers: their keys, grants, enrolment, and what they report."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, or_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
@@ -13,11 +12,11 @@ from certline_master.domain.model import Deployment, Follower, Grant
 from certline_master.domain.ports import EnrolmentToken
 from certline_master.store.deployments import Deployments
 from certline_master.store.enrolments import Enrolments
+from certline_master.store.grants import FOLLOWER, followers_of, set_grants
 from certline_master.store.scope import may_touch, own, sees_all
-from certline_master.store.session import Session, Shape, Upsert, param, several
-from certline_master.store.tables import followers, grants, nonces
+from certline_master.store.session import Session, Upsert, param
+from certline_master.store.tables import followers, nonces
 
-FOLLOWER = Shape(Follower, followers, without=("grants", "group_grants"))
 _NONCE_LIFE = timedelta(minutes=10)
 _TOUCH_EVERY = timedelta(minutes=1)
 
@@ -28,11 +27,6 @@ _BY_NAME = _FIND.where(followers.c.name == param("wanted"))
 _BY_ID = _FIND.where(followers.c.id == param("wanted"))
 _SAVE = Upsert(followers, ("id",), ("name", "owner", "state", "groups", "networks", "lock_clones"))
 _DELETE = delete(followers).where(followers.c.id == param("wanted"))
-
-_ALL_GRANTS = select(grants).order_by(grants.c.kind, grants.c.name)
-_GRANTS_OF = _ALL_GRANTS.where(grants.c.follower_id.in_(several("wanted")))
-_ADD_GRANT = insert(grants)
-_DROP_GRANTS = delete(grants).where(grants.c.follower_id == param("wanted"))
 
 _TOUCH = (
     update(followers)
@@ -46,6 +40,11 @@ _SET_AGENT = (
     update(followers)
     .where(followers.c.id == param("wanted"), followers.c.agent.is_distinct_from(param("program")))
     .values(agent=param("program"), last_seen=param("now", followers.c.last_seen))
+)
+_SET_SKEW = (
+    update(followers)
+    .where(followers.c.id == param("wanted"))
+    .values(skew_seconds=param("skew", followers.c.skew_seconds))
 )
 _RAISE_SERIAL = (
     update(followers)
@@ -66,8 +65,7 @@ class Followers:
     def all(self, caller: Caller) -> list[Follower]:
         """By name."""
         rows = self._session.rows(_ALL) if sees_all(caller) else self._session.rows(_OWN, own(caller))
-        granted = _by_follower(self._session.rows(_ALL_GRANTS))
-        return [FOLLOWER.read(row, grants=tuple(granted[row.id])) for row in rows]
+        return followers_of(self._session, rows)
 
     def get(self, caller: Caller, name: str) -> Follower:
         return self._one(caller, _BY_NAME, name)
@@ -93,10 +91,7 @@ class Followers:
     def set_grants(self, caller: Caller, follower_id: str, grants: Sequence[Grant]) -> None:
         caller.require(Role.OPERATOR)
         self.by_id(caller, follower_id)
-        self._session.run(_DROP_GRANTS, {"wanted": follower_id})
-        wanted = dict.fromkeys(grants)
-        rows = [{"follower_id": follower_id, "kind": grant.kind, "name": grant.name} for grant in wanted]
-        self._session.run(_ADD_GRANT, rows)
+        set_grants(self._session, follower_id, grants)
 
     def touch(self, caller: Caller, follower_id: str, *, now: datetime, agent: str | None = None) -> None:
         """A changed agent is written at once."""
@@ -106,6 +101,10 @@ class Followers:
         )
         if not changed:
             self._session.run(_TOUCH, {"wanted": follower_id, "now": now, "before": now - _TOUCH_EVERY})
+
+    def set_skew(self, caller: Caller, follower_id: str, seconds: int) -> None:
+        self._check(caller, follower_id)
+        self._session.run(_SET_SKEW, {"wanted": follower_id, "skew": seconds})
 
     def set_manifest(self, caller: Caller, follower_id: str, *, tag: str) -> int:
         self._check(caller, follower_id)
@@ -176,19 +175,7 @@ class Followers:
         row = self._session.row(statement, {"wanted": wanted})
         if row is None or not may_touch(caller, row.id):
             raise NotFound("follower", wanted)
-        return FOLLOWER.read(row, grants=tuple(grants_of(self._session, [row.id])[row.id]))
-
-
-def grants_of(session: Session, follower_ids: Sequence[str]) -> dict[str, list[Grant]]:
-    """By follower id; a follower without any has an empty list."""
-    return _by_follower(session.rows(_GRANTS_OF, {"wanted": list(set(follower_ids))}))
-
-
-def _by_follower(rows: Sequence[Any]) -> dict[str, list[Grant]]:
-    found: dict[str, list[Grant]] = defaultdict(list)
-    for row in rows:
-        found[row.follower_id].append(Grant(row.kind, row.name))
-    return found
+        return followers_of(self._session, [row])[0]
 
 
 def _master_or_follower(caller: Caller) -> None:
