@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 from certline_follower import copies, planning, reports, wishes
 from certline_follower.host import Host, StepFailed, StepRefused
@@ -11,6 +10,7 @@ from certline_follower.master_faults import MasterFault, Refused, Unreachable
 from certline_follower.state import Asked, HeldBack, Refusal, Retry, later
 from certline_shared import certificates, keys
 from certline_shared.failpoints import failpoint
+from certline_shared.manifest import check_files
 from certline_shared.messages import BadMessage, LineWish, Report, VersionContent, read_time, time_text
 from certline_shared.names import display
 
@@ -102,13 +102,9 @@ def pull(host: Host, step: planning.Pull) -> None:
 
 def _check_content(step: planning.Pull, content: VersionContent) -> None:
     """All files of one manifest, and nothing else (TUF's mix and match). Raises ValueError."""
-    listed = {file.name: file for file in step.files}
-    if content.version != step.version.number or set(content.files) != set(listed):
+    if content.version != step.version.number:
         raise ValueError("what came is not what the manifest lists")
-    for name, text in content.files.items():
-        data = text.encode()
-        if len(data) != listed[name].length or sha256(data).hexdigest() != listed[name].sha256:
-            raise ValueError(f"{name} is not the file that the manifest lists (its hash differs)")
+    check_files(step.files, content.files)
     chain = content.files.get(f"{step.key_type}/chain.pem")
     if chain is None:
         raise ValueError(f"it has no {step.key_type}/chain.pem")

@@ -141,6 +141,17 @@ def check_versions(manifest: Manifest, seen: Mapping[str, int]) -> None:
             raise BadManifest(f"rollback: line {line.name!r} goes from version {before} to {line.version} unmarked")
 
 
+def check_files(listed: tuple[ManifestFile, ...], contents: Mapping[str, str]) -> None:
+    """All files of one manifest, and nothing else (TUF's mix and match). Raises BadManifest."""
+    known = {file.name: file for file in listed}
+    if set(contents) != set(known):
+        raise BadManifest("what came is not what the manifest lists")
+    for name, text in contents.items():
+        data = text.encode()
+        if len(data) != known[name].length or hashlib.sha256(data).hexdigest() != known[name].sha256:
+            raise BadManifest(f"{name} is not the file that the manifest lists (its hash differs)")
+
+
 def _check_signature(signed: SignedManifest, keys: tuple[bytes, ...]) -> None:
     signer = next((key for key in keys if signing.thumbprint(key) == signed.keyid), None)
     if signer is None:
