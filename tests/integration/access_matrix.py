@@ -90,6 +90,7 @@ ROWS: dict[str, Row] = {
     "PUT /v1/follower/lines/{name}": of_follower(200, 422, 422),  # {} asks for nothing new of a line that is there
     "GET /v1/follower/lines/{name}/versions/{number}": of_follower(),
     "POST /v1/follower/reports": of_followers(400),
+    "POST /v1/follower/keys": of_followers(400),
     "GET /v1/whoami": read(),
     "GET /v1/status": read(),
     "GET /v1/events": read(),
@@ -113,6 +114,10 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/lines/{name}": change(),
     "GET /v1/lines/{name}/history": read(),
     "POST /v1/lines/{name}/issue": change(),
+    "GET /v1/groups": read(),
+    "GET /v1/groups/{name}": read(),
+    "PUT /v1/groups/{name}": change(200, 200),
+    "DELETE /v1/groups/{name}": change(),
     "GET /v1/followers": read(),
     "GET /v1/followers/{name}": read(),
     "PUT /v1/followers/{name}": change(200, 200),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from certline_master.api import admin_tokens
+from certline_master.api import admin_tokens, identity_keys, protocols
 from certline_master.api.incoming import Incoming
 from certline_master.api.problems import Refused
 from certline_master.api.server_nonce import ServerNonces
@@ -16,7 +16,7 @@ from certline_master.domain.errors import NotFound
 from certline_master.domain.model import Follower, FollowerState
 from certline_master.domain.ports import Records
 from certline_shared.messages import time_text
-from certline_shared.signing import BadSignature, RequestParts, SignatureClaims, read_request_claims, verify_request
+from certline_shared.signing import BadSignature, RequestParts, SignatureClaims, read_request_claims
 
 FRESH = timedelta(seconds=60)
 SEEN_EVERY = timedelta(minutes=1)
@@ -81,13 +81,27 @@ class Callers:
         self._check_state(known, incoming)
         self._check_fresh(known, incoming)
         try:
-            verify_request(known.follower.identity_key or b"", incoming.headers, known.parts)
+            key = identity_keys.signer(known.follower, incoming.headers, known.parts, self._services.clock.now())
         except BadSignature as error:
             raise self._refuse(error.reason, f"follower:{known.follower.name}", incoming) from None
         caller = Caller(Role.FOLLOWER, known.follower.name, known.follower.id)
-        if not self._remember(known, caller, changes=incoming.method not in _READS):
-            raise self._refuse("replayed nonce", f"follower:{known.follower.name}", incoming)
+        why_not = self._remember(known, caller, key, changes=incoming.method not in _READS)
+        if why_not:
+            raise self._refuse(why_not, f"follower:{known.follower.name}", incoming)
+        self._check_protocol(known, caller, incoming)
         return caller
+
+    def _check_protocol(self, known: Known, caller: Caller, incoming: Incoming) -> None:
+        """A follower keeps to the highest version that it used (T16)."""
+        version = protocols.declared(incoming, self._services.protocols)
+        refusal = protocols.lowered(known.follower.protocol, version)
+        if refusal is not None:
+            self._note("follower.downgrade", "lower protocol", f"follower:{known.follower.name}", incoming)
+            raise refusal
+        if version > known.follower.protocol:
+            self._services.store.write(
+                lambda records: records.identities.use_protocol(caller, known.follower.id, version)
+            )
 
     def _check_state(self, known: Known, incoming: Incoming) -> None:
         try:
@@ -106,17 +120,23 @@ class Callers:
             "stale", f"follower:{known.follower.name}", incoming, kind="stale", text=text, headers=headers
         )
 
-    def _remember(self, known: Known, caller: Caller, *, changes: bool) -> bool:
-        """Note when the follower was seen, and the nonce of a changing request; False when that was used before."""
-        now, seen = self._services.clock.now(), known.follower.last_seen
-        touch = seen is None or now - seen >= SEEN_EVERY
-        if not (touch or changes):
-            return True
+    def _remember(self, known: Known, caller: Caller, key: bytes, *, changes: bool) -> str | None:
+        """Note when the follower was seen, the nonce of a changing request, and that an announced key took over.
 
-        def work(records: Records) -> bool:
+        What is returned is why the request is refused all the same.
+        """
+        now, seen = self._services.clock.now(), known.follower.last_seen
+        touch, new_key = seen is None or now - seen >= SEEN_EVERY, key != known.follower.identity_key
+        if not (touch or changes or new_key):
+            return None
+
+        def work(records: Records) -> str | None:
             if touch:
                 records.followers.touch(caller, known.follower.id, now=now)
-            return not changes or records.followers.use_nonce(caller, known.follower.id, known.claims.nonce, now)
+            if changes and not records.followers.use_nonce(caller, known.follower.id, known.claims.nonce, now):
+                return "replayed nonce"
+            ended = new_key and not identity_keys.in_force(records, caller, known.follower, key, now)
+            return "signature does not hold" if ended else None
 
         return self._services.store.write(work)
 

@@ -5,7 +5,8 @@ Whoever cannot prove that it knows the secret of a token that is good learns not
 
 from dataclasses import dataclass, replace
 
-from certline_master.api.incoming import Incoming, check_protocol
+from certline_master.api import protocols
+from certline_master.api.incoming import Incoming
 from certline_master.api.problems import Refused
 from certline_master.api.services import Services
 from certline_master.api.throttle import Throttle
@@ -51,8 +52,8 @@ class Enrolment:
             raise Refused("too-many-requests", "one enrolment a second from one address", headers={"Retry-After": "1"})
         message = decode(EnrolRequest, incoming.body)
         asked = self._authenticate(message, incoming)
-        check_protocol(incoming)
-        _check_content(message)
+        protocols.declared(incoming, self._services.protocols)
+        _check_content(message, self._services.protocols)
         refusal = self._services.store.write(lambda records: self._claim(asked, records))
         if refusal is not None:
             raise refusal
@@ -148,11 +149,12 @@ def _why_not(token: EnrolmentToken, follower: Follower) -> str:
     return "replaced host" if token.used_by else "expired token"
 
 
-def _check_content(message: EnrolRequest) -> None:
+def _check_content(message: EnrolRequest, spoken: tuple[int, ...]) -> None:
     """Raises Invalid. Asked only of who knows the secret, so that the text may help."""
     faults = []
-    if message.protocol != PROTOCOL:
-        faults.append(Fault("/protocol", f"this master speaks protocol {PROTOCOL}: use a fitting release"))
+    if message.protocol not in spoken:
+        known = " and ".join(map(str, spoken))
+        faults.append(Fault("/protocol", f"this master speaks protocol {known}: use a fitting release"))
     if message.sealing_suite != sealing.SUITE:
         faults.append(Fault("/sealing_suite", f"this master seals with {sealing.SUITE} only"))
     if len(message.agent) > MOST_AGENT:

@@ -73,6 +73,16 @@ REPORT = shown(
         "deployments": [{"line": "blog", "version": 3, "state": "reloaded"}],
     },
 )
+KEYS = shown(
+    status=204,
+    body={
+        "identity_key": _BYTES,
+        "sealing_key": _BYTES,
+        "sealing_suite": "mlkem768-x25519/hkdf-sha256/aes-256-gcm",
+        "proof": _BYTES,
+        "seq": 1795176000123,
+    },
+)
 
 ISSUER = {
     "directory": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -87,7 +97,8 @@ ZONE = {
 }
 HTTP = {"solver": "listener"}
 LINE = {"follower": "web-1", "names": ["shop.example.org", "www.shop.example.org"], "key_types": ["ecdsa-p256"]}
-FOLLOWER = {"grants": {"request": ["blog.example.org"]}}
+FOLLOWER = {"grants": {"request": ["blog.example.org"]}, "groups": ["web"], "networks": ["10.2.0.0/16"]}
+GROUP = {"grants": {"request": ["www.example.org"], "pull": ["shop"]}}
 FLEET = {
     "issuers": {"staging": ISSUER},
     "zones": {"example.org": ZONE},

@@ -6,21 +6,17 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from certline_master.api import examples, manifests, reports, wishes
+from certline_master.api import examples, key_changes, manifests, reports, wishes
 from certline_master.api.context import By, Here, Raw
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.long_polls import LongPolls
+from certline_master.api.sequences import counter
 from certline_master.api.services import Services
-from certline_master.domain.access import Caller
-from certline_master.domain.errors import NotFound
-from certline_master.domain.model import VersionState
-from certline_master.domain.placement import file_name
-from certline_shared.messages import VersionContent, encode
+from certline_shared.messages import encode
 from certline_shared.names import LINE_NAME_PATTERN
 
 MOST_WAIT = 55
 JSON = "application/json"
-_GIVEN = frozenset({VersionState.STAGED, VersionState.LIVE, VersionState.RETIRED})
 
 Local = Annotated[str, Path(pattern=f"^{LINE_NAME_PATTERN}$", description="the line's name in the follower's file")]
 
@@ -58,26 +54,25 @@ def _come_back(services: Services, *, full: bool) -> "dict[str, str]":
 
 @router.put("/v1/follower/lines/{name}", summary="Say what this host wants of a line", **examples.WISH)
 def put_line(name: Local, services: Here, caller: By, incoming: Raw) -> Response:
-    answer = wishes.record(services, caller, name, wishes.read_wish(incoming.body))
+    wish = wishes.read_wish(incoming.body)
+    answer = wishes.record(services, caller, name, wish, counter(services, caller, incoming, wish.seq))
     return Response(encode(answer), media_type=JSON)
 
 
 @router.get("/v1/follower/lines/{name}/versions/{number}", summary="The files of a version", **examples.VERSION)
 def version(name: Local, number: Annotated[int, Path(ge=1)], services: Here, caller: By) -> Response:
-    return Response(encode(_content(services, caller, name, number)), media_type=JSON)
-
-
-def _content(services: Services, caller: Caller, name: str, number: int) -> VersionContent:
-    with services.store.read() as records:
-        line = wishes.find_line(records, caller, name)
-        found = records.versions.get(caller, line.id, number)
-    if found.state not in _GIVEN:
-        raise NotFound("version", str(number))
-    files = {file_name(certificate): certificate.chain or "" for certificate in found.certificates}
-    return VersionContent(name, number, files)
+    return Response(encode(version_content.content(services, caller, name, number)), media_type=JSON)
 
 
 @router.post("/v1/follower/reports", summary="Report what is installed", status_code=204, **examples.REPORT)
 def report(services: Here, caller: By, incoming: Raw) -> Response:
-    reports.record(services, caller, reports.read_report(incoming.body))
+    said = reports.read_report(incoming.body)
+    reports.record(services, caller, said, counter(services, caller, incoming, said.seq))
+    return Response(status_code=204)
+
+
+@router.post("/v1/follower/keys", summary="Announce the follower's next keys", status_code=204, **examples.KEYS)
+def change_keys(services: Here, caller: By, incoming: Raw) -> Response:
+    """They take over with the first request that they sign, within a day; until then the present ones are good."""
+    key_changes.announce(services, caller, incoming, key_changes.read_change(incoming.body))
     return Response(status_code=204)

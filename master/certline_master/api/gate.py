@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from certline_master.api import problems
 from certline_master.api.callers import Callers
-from certline_master.api.incoming import Incoming, check_protocol, read_body
+from certline_master.api.incoming import Incoming, read_body
 from certline_master.api.overload import Overload
 from certline_master.api.services import Services
 from certline_master.domain.access import Caller
@@ -66,7 +66,6 @@ class Gate:
             known = await run_in_threadpool(self._callers.identify, incoming)
             nonce = known.claims.nonce
             caller = await run_in_threadpool(self._callers.verify, known, incoming)
-            check_protocol(incoming)
         except problems.Refused as refusal:
             await problems.answer_to(refusal)(scope, receive, captured.send)
         except ClientDisconnect:

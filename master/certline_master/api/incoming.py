@@ -9,7 +9,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from certline_master.api.problems import Refused, TooLarge
-from certline_shared.messages import PROTOCOL
 from certline_shared.signing import BadSignature, RequestParts
 
 BODY_SECONDS = 10.0
@@ -53,14 +52,6 @@ class Incoming:
         if host not in {authority_of(origin) for origin in origins}:
             raise BadSignature("other authority")
         return RequestParts(self.method, host, self.path, self.query, self.headers.get("content-type"), self.body)
-
-
-def check_protocol(incoming: Incoming) -> None:
-    """Raises Refused when the sender declares a version of the protocol other than ours; none declared means ours."""
-    declared = incoming.headers.get(PROTOCOL_HEADER, str(PROTOCOL))
-    if declared != str(PROTOCOL):
-        text = f"Certline-Protocol is {declared[:20]!a}, this master speaks {PROTOCOL}: use fitting releases"
-        raise Refused("bad-message", text)
 
 
 def authority_of(origin: str) -> str:

@@ -70,9 +70,13 @@ def _faults_of_new_members(deployment: DeploymentReport) -> "Iterator[tuple[str,
 
 def record(services: Services, caller: Caller, report: Report, count: Count) -> None:
     """Write it down. Lines and versions that are gone are passed over: the rest of the report still counts."""
-    services.store.write(
-        lambda records: _Recording(services.identity.epoch, records, caller, services.clock.now()).run(report)
-    )
+    refusal = services.store.write(lambda records: count(records) or _write(services, records, caller, report))
+    if refusal is not None:
+        raise refusal
+
+
+def _write(services: Services, records: Records, caller: Caller, report: Report) -> None:
+    _Recording(services.identity.epoch, records, caller, services.clock.now()).run(report)
 
 
 @dataclass(frozen=True, slots=True)

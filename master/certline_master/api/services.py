@@ -10,6 +10,9 @@ from certline_master.domain.placement import Trust
 from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
+from certline_shared.messages import PROTOCOL
+
+SPOKEN = tuple(range(1, PROTOCOL + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class MasterIdentity:
         return Trust(keys, self.tls_pins, self.epoch)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: `identity` is exchanged, as a whole, when the signing key is rotated
 class Services:
     """Everything a route may reach."""
 
@@ -48,3 +51,4 @@ class Services:
     version: str
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     most_waiting: int = MOST_WAITING  # requests for a thread; beyond it new ones are sent away
+    protocols: tuple[int, ...] = SPOKEN  # versions of the followers' protocol that this master speaks

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from certline_master.api.problems import Refused
+from certline_master.api.sequences import Count
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, NotGranted
@@ -28,6 +29,7 @@ class Wish:
 
     names: tuple[str, ...] | None
     csrs: Mapping[KeyType, LineCsr]
+    seq: int | None = None
 
 
 def read_wish(body: bytes) -> Wish:
@@ -40,13 +42,15 @@ def read_wish(body: bytes) -> Wish:
         faults.append(Fault("/csrs", "send one request: lines have exactly one key type for now"))
     if faults:
         raise Invalid(*faults)
-    return Wish(names, csrs)
+    return Wish(names, csrs, message.seq)
 
 
-def record(services: Services, caller: Caller, local: str, wish: Wish) -> LineAnswer:
+def record(services: Services, caller: Caller, local: str, wish: Wish, count: Count) -> LineAnswer:
     """Write the wish down. Raises Invalid, Conflict, NotGranted and Refused; what is refused is on record then."""
     unproven = _unproven(services, caller, wish)
-    recorded = services.store.write(lambda records: _Recording(services, caller, records, local, wish, unproven).run())
+    recorded = services.store.write(
+        lambda records: count(records) or _Recording(services, caller, records, local, wish, unproven).run()
+    )
     if isinstance(recorded, Exception):
         raise recorded
     services.bell.ring("work")
@@ -69,13 +73,13 @@ def _unproven(services: Services, caller: Caller, wish: Wish) -> Mapping[str, st
 
 
 def find_line(records: Records, caller: Caller, local: str) -> Line:
-    """The line that a follower calls by this name: the operator's, else its own. Raises NotFound."""
+    """The line that a follower calls by this name: the operator's or a shared one, else its own. Raises NotFound."""
     for name in (local, own_line_name(local, caller.name)):
         try:
             line = records.lines.get(caller, name)
         except NotFound:
             continue
-        if line.follower_id == caller.follower_id:
+        if line.follower_id in (caller.follower_id, None):
             return line
     raise NotFound("line", local)
 
