@@ -46,7 +46,7 @@ class Connection(HttpToolsProtocol):
         self._begun = False  # a request's first byte came, its last one did not
         self._in_head = True
         self._beside_body = 0  # bytes of the request under way that are not its body
-        self._refusal = (400, "this is not HTTP/1.1 that can be read in one way only")
+        self._refusal = (400, "this cannot be read as a request, or not in one way only")
         self._timer: asyncio.TimerHandle | None = None
         self._arm(limits.read_seconds)
 
@@ -100,17 +100,17 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _check_head(self) -> None:
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEAD_BYTES:
+        """Raises ValueError, which the parser turns into a refusal."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MOST_HEAD_BYTES:
             self._refusal = _too_long()
-            raise ValueError
-        if not self.url.startswith(b"/"):  # RFC 9112 section 3.2: the other forms are for proxies
+        elif not self.url.startswith(b"/"):  # RFC 9112 section 3.2: the other forms are for proxies
             self._refusal = (400, "the request's target has to be a path")
-            raise ValueError
-        if sum(name == b"host" for name, _ in self.headers) > 1:
+        elif sum(name == b"host" for name, _ in self.headers) > 1:
             self._refusal = (400, "the header Host stands there more than once")
-            raise ValueError
-        if len(self.pipeline) >= MOST_QUEUED:
-            raise ValueError
+        elif self.parser.get_http_version() in ("1.0", "1.1") and len(self.pipeline) < MOST_QUEUED:
+            return
+        raise ValueError
 
     def on_body(self, body: bytes) -> None:
         self._beside_body -= len(body)

@@ -1,7 +1,7 @@
 """A master's API on a real server, store and engine, and clients for it: a follower that signs, people with tokens."""
 
 import json
-import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from certline_master.api.admin_tokens import new_token
 from certline_master.api.app import build_app
+from certline_master.api.forwarded import TrustedProxies
 from certline_master.api.services import MasterIdentity, Services
+from certline_master.connection import Limits
 from certline_master.domain.access import SYSTEM, Role
 from certline_master.domain.model import (
     AdminToken,
@@ -27,6 +28,9 @@ from certline_master.domain.model import (
     Owner,
 )
 from certline_master.domain.ports import Store
+from certline_master.door import Door
+from certline_master.places import Places
+from certline_master.server import ApiServer, listen
 from certline_master.store.kek import Kek
 from certline_master.store.opening import SqlStore, open_store
 from certline_master.store.schema import migrate
@@ -126,7 +130,14 @@ class Bed:
 
 
 @contextmanager
-def running_master(url: str, *, long_polls: int = 10) -> Iterator[Bed]:
+def running_master(
+    url: str,
+    *,
+    long_polls: int = 10,
+    proxies: TrustedProxies | None = None,
+    limits: Limits | None = None,
+    places: Places | None = None,
+) -> Iterator[Bed]:
     """A master on that database, at http://127.0.0.1 on a free port."""
     clock, chance = FakeClock(), SeededChance()
     migrate(url)
@@ -151,11 +162,12 @@ def running_master(url: str, *, long_polls: int = 10) -> Iterator[Bed]:
         long_polls=long_polls,
         ready=lambda: not_ready[0] if not_ready else None,
         version="0.1.0",
+        trusted_proxies=proxies or TrustedProxies(),
     )
     app = build_app(services)
     tokens = {role: _make_token(store, role, chance, clock) for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN)}
     try:
-        with _serving(app) as address, httpx.Client(base_url=address, timeout=60) as http:
+        with serving(app, limits, places) as address, httpx.Client(base_url=address, timeout=60) as http:
             yield Bed(engine, services, http, address, tokens, app, not_ready)
     finally:
         store.close()
@@ -173,17 +185,19 @@ def _make_token(store: SqlStore, role: Role, chance: SeededChance, clock: FakeCl
 
 
 @contextmanager
-def _serving(app: Any) -> Iterator[str]:
-    """The socket listens before the server starts, so that no client has to wait for it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        config = uvicorn.Config(app, log_config=None, lifespan="on", http="httptools", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            app.state.long_polls.close()
-            server.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive()
+def serving(
+    app: Any, limits: Limits | None = None, places: Places | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """As `certline serve` does it. The socket listens before the server starts, so that no client has to wait."""
+    listener = listen("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    door = Door(listener, tls, places or Places(1000, share=lambda _address: True), limits=limits)
+    server = ApiServer(app, door, stopping=app.state.long_polls.close)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
