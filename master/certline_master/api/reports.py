@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from certline_master.api.problems import Refused
 from certline_master.api.sequences import Count
 from certline_master.api.services import Services
 from certline_master.api.wishes import find_line
@@ -70,13 +71,16 @@ def _faults_of_new_members(deployment: DeploymentReport) -> "Iterator[tuple[str,
 
 def record(services: Services, caller: Caller, report: Report, count: Count) -> None:
     """Write it down. Lines and versions that are gone are passed over: the rest of the report still counts."""
-    refusal = services.store.write(lambda records: count(records) or _write(services, records, caller, report))
+
+    def work(records: Records) -> Refused | None:
+        refusal = count(records)
+        if refusal is None:
+            _Recording(services.identity.epoch, records, caller, services.clock.now()).run(report)
+        return refusal
+
+    refusal = services.store.write(work)
     if refusal is not None:
         raise refusal
-
-
-def _write(services: Services, records: Records, caller: Caller, report: Report) -> None:
-    _Recording(services.identity.epoch, records, caller, services.clock.now()).run(report)
 
 
 @dataclass(frozen=True, slots=True)
