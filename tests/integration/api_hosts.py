@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HOST = "master.example"
 JSON = "application/json"
 MASTER_PRIVATE, MASTER_PUBLIC = signing.generate_identity()
-SEALING_PUBLIC = sealing.generate()[1]
+SEALING_PRIVATE, SEALING_PUBLIC = sealing.generate()
 
 
 @dataclass

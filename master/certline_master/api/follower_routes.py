@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from certline_master.api import examples, key_changes, manifests, reports, wishes
+from certline_master.api import examples, key_changes, manifests, reports, version_content, wishes
 from certline_master.api.context import By, Here, Raw
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.long_polls import LongPolls

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, replace
 
+from certline_master.api import sealed_keys
 from certline_master.api.callers import refuse_unless_active
 from certline_master.api.offers import with_offers
 from certline_master.api.services import Services
 from certline_master.domain.access import Caller
-from certline_master.domain.placement import manifest_of
+from certline_master.domain.custody import SealedKey
+from certline_master.domain.model import Follower, LineSnapshot
+from certline_master.domain.placement import manifest_of, offered_version
 from certline_master.domain.ports import Records
+from certline_master.domain.sealed_files import SealWanted, seals_wanted
 from certline_shared.manifest import Manifest, content_tag, sign, to_wire
 
 
@@ -18,10 +22,19 @@ class Look:
     manifest: Manifest
     tag: str
     stored_tag: str | None
+    follower: Follower
+    unsealed: tuple[SealWanted, ...] = ()  # keys that its lines wait for
 
 
 def look(services: Services, caller: Caller) -> Look:
-    """What this follower is to hold now. Raises Refused when it was revoked or suspended while it waited."""
+    """What this follower is to hold now; keys that are not sealed to it yet are. Raises Refused when it was revoked or
+    suspended while it waited.
+    """
+    with services.store.read() as records:
+        seen = _look(services, caller, records)
+    if not seen.unsealed:
+        return seen
+    sealed_keys.seal(services, seen.follower, seen.unsealed)
     with services.store.read() as records:
         return _look(services, caller, records)
 
@@ -30,14 +43,22 @@ def with_serial(services: Services, caller: Caller, seen: Look) -> Look:
     """The same, or what it has become meanwhile, under the serial of its content: a new content gets the next one.
 
     Content and serial are read and written in one transaction, so that an older content never has the higher serial.
+    A version that went live in between, with a key that is not sealed yet, is for the next look.
     """
 
-    def work(records: Records) -> Look:
+    def work(records: Records) -> Look | None:
         now = _look(services, caller, records)
+        if set(now.unsealed) - set(seen.unsealed):
+            return None
         serial = records.followers.set_manifest(caller, now.manifest.follower_id, tag=now.tag)
-        return Look(replace(now.manifest, serial=serial), now.tag, now.tag)
+        return replace(now, manifest=replace(now.manifest, serial=serial), stored_tag=now.tag)
 
-    return seen if seen.tag == seen.stored_tag else services.store.write(work)
+    while seen.tag != seen.stored_tag:
+        written = services.store.write(work)
+        if written is not None:
+            return written
+        seen = look(services, caller)
+    return seen
 
 
 def signed_body(services: Services, seen: Look) -> bytes:
@@ -51,5 +72,12 @@ def _look(services: Services, caller: Caller, records: Records) -> Look:
     snapshots = records.lines.snapshots(caller, [line.id for line in records.lines.all(caller)])
     now = services.clock.now()
     offered = with_offers(records, follower, snapshots, now)
-    manifest = manifest_of(follower, offered, services.identity.trust, now=now)
-    return Look(manifest, content_tag(manifest), follower.manifest_tag)
+    kept = any(snapshot.kept_keys for snapshot in offered)
+    sealed = records.keys.sealed(caller, follower.id) if kept else []
+    unsealed = [one for snapshot in offered for one in _seals_wanted(follower, snapshot, sealed)]
+    manifest = manifest_of(follower, offered, services.identity.trust, now=now, sealed=sealed)
+    return Look(manifest, content_tag(manifest), follower.manifest_tag, follower, tuple(unsealed))
+
+
+def _seals_wanted(follower: Follower, snapshot: LineSnapshot, sealed: list[SealedKey]) -> list[SealWanted]:
+    return seals_wanted(follower, snapshot, offered_version(snapshot), sealed)

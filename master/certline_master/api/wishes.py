@@ -11,7 +11,7 @@ from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, NotGranted
 from certline_master.domain.fleet_faults import why_unproven
-from certline_master.domain.model import Certificate, FailureClass, Follower, Line, LineCsr, Owner
+from certline_master.domain.model import Certificate, Custody, FailureClass, Follower, Line, LineCsr, Owner
 from certline_master.domain.placement import granted_names, live_version, own_line_name, wanted_requests
 from certline_master.domain.ports import Records
 from certline_shared.keys import BadRequest, KeyType, read_csr
@@ -143,6 +143,8 @@ class _Recording:
         if self.wish.names is not None and set(self.wish.names) != set(line.names):
             text = f"the operator set the names of {line.name} to {', '.join(line.names)}: leave them out"
             raise Invalid(Fault("/names", text))
+        if line.custody is Custody.MASTER and self.wish.csrs:
+            raise Conflict(f"the master keeps the key of {line.name}: send no request for it")
         return line
 
     def _of_its_own(self, former: Line | None, follower: Follower) -> Line:
@@ -168,6 +170,8 @@ class _Recording:
             field = f"/csrs/{key_type}"
             if key_type not in line.key_types:
                 raise Invalid(Fault(field, f"line {line.name} has the key type {', '.join(line.key_types)}"))
+            if self.records.keys.is_kept(SYSTEM, csr.spki_sha256):
+                raise Invalid(Fault(field, "the request is for a key that the master made: make a new one here"))
             if set(csr.names) != set(line.names):
                 text = (
                     f"the request is for {', '.join(csr.names)}, the line for {', '.join(line.names)}: make a new one"

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from certline_master.domain.custody import SealedKey
 from certline_master.domain.model import (
     Certificate,
+    Custody,
     Follower,
     GrantKind,
     Line,
@@ -16,6 +18,7 @@ from certline_master.domain.model import (
     Version,
     VersionState,
 )
+from certline_master.domain.sealed_files import fitting_seal, sealed_name, sealed_text, seals_wanted
 from certline_shared.keys import KeyType
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import time_text
@@ -33,7 +36,14 @@ class Trust:
     epoch: int
 
 
-def manifest_of(follower: Follower, snapshots: Sequence[LineSnapshot], trust: Trust, *, now: datetime) -> Manifest:
+def manifest_of(
+    follower: Follower,
+    snapshots: Sequence[LineSnapshot],
+    trust: Trust,
+    *,
+    now: datetime,
+    sealed: Sequence[SealedKey] = (),
+) -> Manifest:
     """The manifest of a follower with the serial it has in the store; the caller raises it when the content changed."""
     lines = {local_name(snapshot.line, follower): snapshot for snapshot in sorted(snapshots, key=_own_lines_first)}
     return Manifest(
@@ -45,13 +55,13 @@ def manifest_of(follower: Follower, snapshots: Sequence[LineSnapshot], trust: Tr
         grants=tuple(sorted(granted_names(follower))),
         signing_keys=trust.signing_keys,
         tls_pins=trust.tls_pins,
-        lines=tuple(_manifest_line(name, lines[name]) for name in sorted(lines)),
+        lines=tuple(_manifest_line(name, lines[name], follower, sealed) for name in sorted(lines)),
     )
 
 
 def granted_names(follower: Follower) -> frozenset[str]:
     """The names it may ask certificates for, each exactly as granted: `*.x` is a name of its own."""
-    return frozenset(grant.name for grant in follower.grants if grant.kind is GrantKind.REQUEST)
+    return frozenset(grant.name for grant in follower.all_grants if grant.kind is GrantKind.REQUEST)
 
 
 def own_line_name(local: str, follower: str) -> str:
@@ -65,7 +75,9 @@ def local_name(line: Line, follower: Follower) -> str:
 
 
 def wanted_requests(line: Line, csrs: Sequence[LineCsr]) -> tuple[KeyType, ...]:
-    """The key types for which no request is held that asks for exactly the line's names."""
+    """The key types for which the host has sent no request that asks for exactly the line's names."""
+    if line.custody is Custody.MASTER:
+        return ()
     held = {csr.key_type for csr in csrs if set(csr.names) == set(line.names)}
     return tuple(key_type for key_type in line.key_types if key_type not in held)
 
@@ -94,8 +106,10 @@ def _own_lines_first(snapshot: LineSnapshot) -> bool:
     return snapshot.line.owner is not Owner.FOLLOWER
 
 
-def _manifest_line(name: str, snapshot: LineSnapshot) -> ManifestLine:
+def _manifest_line(name: str, snapshot: LineSnapshot, follower: Follower, sealed: Sequence[SealedKey]) -> ManifestLine:
     line, offered = snapshot.line, offered_version(snapshot)
+    unsealed = bool(seals_wanted(follower, snapshot, offered, sealed))
+    offered = None if unsealed else offered  # a version without its keys is of no use
     certificates = offered.certificates if offered else ()
     ends = [certificate.not_after for certificate in certificates if certificate.not_after]
     return ManifestLine(
@@ -104,16 +118,33 @@ def _manifest_line(name: str, snapshot: LineSnapshot) -> ManifestLine:
         key_types=tuple(line.key_types),
         csr_wanted=tuple(CsrWanted(key_type) for key_type in wanted_requests(line, snapshot.csrs)),
         version=offered.number if offered else None,
-        files=tuple(_file(certificate) for certificate in certificates),
+        files=tuple(_file(*one) for one in version_files(follower, snapshot, offered, sealed).items()),
         spki_sha256={certificate.key_type: certificate.spki_sha256 for certificate in certificates},
         not_after=time_text(min(ends)) if ends else None,
-        error=_what_holds_back(snapshot, live_version(snapshot)),
+        error=_NOT_SEALED if unsealed else _what_holds_back(snapshot, live_version(snapshot)),
+        custody="master" if line.custody is Custody.MASTER else None,
     )
 
 
-def _file(certificate: Certificate) -> ManifestFile:
-    content = (certificate.chain or "").encode()
-    return ManifestFile(file_name(certificate), hashlib.sha256(content).hexdigest(), len(content))
+_NOT_SEALED = "its key cannot be sealed to this host: enrol the host anew, so that it has a sealing key"
+
+
+def version_files(
+    follower: Follower, snapshot: LineSnapshot, version: Version | None, sealed: Sequence[SealedKey]
+) -> dict[str, str]:
+    """A version's content by logical name; without the keys that are not sealed to this follower."""
+    files: dict[str, str] = {}
+    for certificate in version.certificates if version else ():
+        files[file_name(certificate)] = certificate.chain or ""
+        found = fitting_seal(follower, snapshot.line.id, version.number if version else 0, certificate, sealed)
+        if found is not None and certificate.spki_sha256 in snapshot.kept_keys:
+            files[sealed_name(certificate)] = sealed_text(found)
+    return files
+
+
+def _file(name: str, text: str) -> ManifestFile:
+    content = text.encode()
+    return ManifestFile(name, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def _what_holds_back(snapshot: LineSnapshot, live: Version | None) -> str | None:
