@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from certline_master.domain.alarms import Alarms
+from certline_master.domain.durations import seconds_of
 
 NAME = "certline.toml"
 SYSTEM_FOLDER = Path("/etc/certline")
@@ -115,6 +119,23 @@ class Workers(_Section):
     orders_at_once: int = Field(default=50, ge=1, le=10_000)
 
 
+def duration(text: str) -> str:
+    """A length of time, as it is. Raises ValueError."""
+    seconds_of(text)
+    return text
+
+
+class AlarmLimits(_Section):
+    deployed_within: Annotated[str, AfterValidator(duration)] = "75m"
+    survival_days: float | None = Field(default=None, gt=0, le=3650)
+
+    def limits(self) -> Alarms:
+        """As the master's parts take them."""
+        days = self.survival_days
+        within = timedelta(seconds=seconds_of(self.deployed_within))
+        return Alarms(within, None if days is None else timedelta(days=days))
+
+
 class Logging(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "plain"] = "auto"
@@ -157,6 +178,7 @@ class Settings(BaseSettings):
     responder: Responder = Responder()
     dns: Dns = Dns()
     workers: Workers = Workers()
+    alarms: AlarmLimits = AlarmLimits()
     logging: Logging = Logging()
     local_follower: LocalFollower = LocalFollower()
 
@@ -318,6 +340,10 @@ kek = "{kek}"
 # [workers]
 # threads = 16
 # orders_at_once = 50
+
+# [alarms]
+# deployed_within = "75m"         # a version that its host does not use by then is told of
+# survival_days = 3               # so much time must be left if the master, the CA or the DNS stopped now
 
 # [logging]
 # level = "info"

@@ -102,7 +102,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
     listeners, solvers, dns = _challenges(settings, store, clock)
     worker = THE_ONLY_WORKER if settings.store.url.startswith("sqlite") else chance.uuid()
     limits = Limits(threads=settings.workers.threads, orders_at_once=settings.workers.orders_at_once)
-    context = Context(store, authorities, solvers, dns, bell, clock, chance, worker, limits)
+    context = Context(store, authorities, solvers, dns, bell, clock, chance, worker, limits, settings.alarms.limits())
     services = Services(
         store=store,
         authorities=authorities,
@@ -117,6 +117,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         long_polls=settings.api.long_polls,
         ready=_readiness(store),
         version=__version__,
+        alarms=settings.alarms.limits(),
         trusted_proxies=TrustedProxies(settings.api.trusted_proxies),
     )
     return Master(settings, store, own, build_app(services), Runner(context), authorities, clock, listeners)

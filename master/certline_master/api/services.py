@@ -6,6 +6,7 @@ from typing import Literal
 
 from certline_master.api.forwarded import TrustedProxies
 from certline_master.api.overload import MOST_WAITING
+from certline_master.domain.alarms import Alarms
 from certline_master.domain.placement import Trust
 from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
 from certline_shared.chance import Chance
@@ -50,5 +51,6 @@ class Services:
     ready: Callable[[], str | None]  # None when the master can do its work, else why not
     version: str
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    alarms: Alarms = field(default_factory=Alarms)
     most_waiting: int = MOST_WAITING  # requests for a thread; beyond it new ones are sent away
     protocols: tuple[int, ...] = SPOKEN  # versions of the followers' protocol that this master speaks

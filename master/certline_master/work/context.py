@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from certline_master.domain.alarms import Alarms
 from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
@@ -35,4 +36,5 @@ class Context:
     chance: Chance
     worker: str  # who holds our leases
     limits: Limits = field(default_factory=Limits)
+    alarms: Alarms = field(default_factory=Alarms)
     stopping: threading.Event = field(default_factory=threading.Event)
