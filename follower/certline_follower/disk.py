@@ -1,5 +1,8 @@
 """Installing on this host: a generation is written beside the others, then one link `live` is swapped to it."""
 
+from collections.abc import Collection
+from pathlib import Path
+
 from certline_follower import accounts, kept, records, swapping
 from certline_follower.faults import InstallFault
 from certline_follower.generation import Generation, InstalledGeneration, LineMaterial
@@ -85,33 +88,37 @@ class Installer:
     def _is_live(self, generation: Generation, live: InstalledGeneration) -> bool:
         return live.digest == generation.digest and self._kept.holds(live.number, generation.files)
 
-    def install(self, generation: Generation) -> bool:
+    def install(self, generation: Generation, leave: Collection[str] = ()) -> bool:
         """Make it live, outputs included; False when the same content is live and in place already.
 
+        The outputs of the lines to `leave` stay as they are: whatever is wrong with them holds back no other line.
         Raises InstallFault; then the former generation and outputs are in place as before, unless the text says that
         the next run tries again, or it failed after the swap (then `live` tells, and the next run finishes it).
         """
         self.recover()
         live = self.live()
         if live and self._is_live(generation, live):
-            return self._show(live, live)
+            return self._show(live, live, leave)
         if generation.number in self._kept.numbers():
             raise InstallFault(f"generation {generation.number} is on disk already: render it with the next number")
         try:
-            self._swapper.run(self._prepare(generation, live))
+            self._swapper.run(self._prepare(generation, live, leave))
         except InstallFault:
             self._tidy()
             raise
         return True
 
-    def rollback_to(self, number: int) -> None:
-        """Make a kept generation live again, outputs included. Raises InstallFault."""
+    def rollback_to(self, number: int, leave: Collection[str] = ()) -> None:
+        """Make a kept generation live again, outputs included but for those of the lines to `leave`.
+
+        Raises InstallFault.
+        """
         self.recover()
         target = self._kept.installed(number)
         if target is None:
             listed = ", ".join(map(str, self._kept.numbers())) or "none"
             raise InstallFault(f"generation {number} is not kept any more: choose one of {listed}")
-        self._show(target, self.live())
+        self._show(target, self.live(), leave)
 
     def recover(self) -> None:
         """Finish, or else undo, what a kill left. To be called at each start. Raises InstallFault."""
@@ -128,24 +135,26 @@ class Installer:
                     self._kept.discard(number)
                 failpoint("prune.after_each")
 
-    def _prepare(self, generation: Generation, live: InstalledGeneration | None) -> Swap:
+    def _prepare(self, generation: Generation, live: InstalledGeneration | None, leave: Collection[str]) -> Swap:
         """Write it, see what has to change, and put that on record."""
         owners = _owners(generation)
         former = None if live is None else live.number
         record = records.write_generation(generation, former, self._clock.now().isoformat())
         with explained("writing", self._kept.folder):
             self._kept.write(generation, record, owners)
-        placements = self._outputs.changes(
-            generation.outputs, shown(generation.number, new=True), shown(generation.number), live
-        )
+        new, at = shown(generation.number, new=True), shown(generation.number)
+        placements = self._outputs.changes(generation.outputs, new, at, live, self._paths(leave))
         swap = Swap(generation.number, former, True, placements)
         self._swapper.begin(swap)
         return swap
 
-    def _show(self, target: InstalledGeneration, live: InstalledGeneration | None) -> bool:
+    def _paths(self, lines: Collection[str]) -> frozenset[Path]:
+        return frozenset(one.path for line in self._settings.lines if line.name in lines for one in line.outputs)
+
+    def _show(self, target: InstalledGeneration, live: InstalledGeneration | None, leave: Collection[str]) -> bool:
         """Swap to a generation that is on disk; False when it is live and all its outputs are in place."""
         folder = shown(target.number)
-        placements = self._outputs.changes(target.outputs, folder, folder, live)
+        placements = self._outputs.changes(target.outputs, folder, folder, live, self._paths(leave))
         if not placements and live is not None and live.number == target.number:
             return False
         swap = Swap(target.number, None if live is None else live.number, False, placements)

@@ -59,6 +59,7 @@ class LineFacts:
     names: tuple[str, ...]
     not_after: str | None = None  # as messages.time_text; None in what an earlier version wrote
     is_copy: bool = False  # the key is one that the master keeps
+    not_before: str | None = None  # as not_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ def _facts(material: LineMaterial) -> LineFacts:
         raise InstallFault(f"{what}: the key is {key_type}, not {material.key_type}: it is not installed")
     ends = time_text(leaf.not_after)
     return LineFacts(
-        material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names, ends, is_copy=material.is_copy
+        material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names, ends, is_copy=material.is_copy,
+        not_before=time_text(leaf.not_before),
     )
 
 

@@ -4,19 +4,23 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from certline_follower import identity as identities
+from certline_follower.counting import Sequence
 from certline_follower.disk import Installer
 from certline_follower.identity import Identity
-from certline_follower.master_client import MasterClient
+from certline_follower.looking import Looker, TlsLooker
+from certline_follower.master_client import ManifestAnswer
 from certline_follower.material import Material
 from certline_follower.settings import Settings
 from certline_follower.state import HeldLine, Keeper, Retry, State, later
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 from certline_shared.manifest import Manifest
+from certline_shared.messages import LineAnswer, LineWish, Report, VersionContent
 
 log = logging.getLogger("certline.follower")
 
@@ -29,19 +33,35 @@ class StepRefused(Exception):
     """The master said no to a step; that is on record, and the next plan tells it."""
 
 
+class Master(Protocol):
+    """What a turn asks of the master: by its API (master_client.py), or of what was carried here (carried.py)."""
+
+    def close(self) -> None: ...
+    def now(self) -> datetime: ...
+    def skew(self) -> int | None: ...
+    def believe(self, signing_keys: tuple[bytes, ...], tls_pins: tuple[str, ...]) -> None: ...
+    def manifest(self, etag: str | None, wait: int = 0) -> ManifestAnswer: ...
+    def put_line(self, name: str, wish: LineWish) -> LineAnswer: ...
+    def version(self, line: str, number: int) -> VersionContent: ...
+    def report(self, report: Report) -> None: ...
+
+
 @dataclass(slots=True)
 class Host:
     """One host's parts, all of them replaceable."""
 
     settings: Settings
     identity: Identity
-    client: MasterClient
+    client: Master
     installer: Installer
     keeper: Keeper
     material: Material
     clock: Clock
     chance: Chance
     manifest: Manifest | None = None
+    looker: Looker = field(default_factory=TlsLooker)
+    forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now, see deploying.py
+    sequence: Sequence | None = None  # of changing requests; opened with the first
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # around the wait for the master
 
     @property
@@ -53,6 +73,12 @@ class Host:
 
     def save_line(self, name: str, line: HeldLine) -> None:
         self.keeper.save(self.state.with_line(name, line))
+
+    def next_sequence(self) -> int:
+        """The number of the next request that changes something; on disk before it is used."""
+        if self.sequence is None:
+            self.sequence = Sequence(self.settings.state_dir, self.chance)
+        return self.sequence.next(self.now())
 
     def now(self) -> datetime:
         """The master's time as far as known."""

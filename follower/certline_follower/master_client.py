@@ -71,6 +71,7 @@ class MasterClient:
         self._clock = clock
         self._chance = chance
         self._ahead = timedelta(0)  # the master's clock against ours
+        self._skew: int | None = None
         self._http = httpx.Client(
             verify=context,
             trust_env=False,  # no proxy and no CA from the environment
@@ -91,6 +92,10 @@ class MasterClient:
     def now(self) -> datetime:
         """The master's time as far as known (its last verified answer), else this machine's; aware UTC."""
         return self._clock.now() + self._ahead
+
+    def skew(self) -> int | None:
+        """Seconds that this machine's clock is ahead of the master's, by its last verified answer; None before it."""
+        return self._skew
 
     def believe(self, signing_keys: tuple[bytes, ...], tls_pins: tuple[str, ...]) -> None:
         """From now on verify by these keys of the master and its API (a signed manifest announced them)."""
@@ -160,6 +165,7 @@ class MasterClient:
         except signing.BadSignature as error:
             return error.reason
         ahead = time - self._clock.now()
+        self._skew = -round(ahead.total_seconds())
         self._ahead = ahead if abs(ahead) > CLOCK_IS_WRONG else timedelta(0)
         return None
 

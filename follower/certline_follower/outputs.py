@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,14 +27,16 @@ class Outputs:
         self._state_dir = state_dir
 
     def changes(
-        self, wanted: Sequence[PlacedOutput], folder: str, shown_at: str, live: InstalledGeneration | None
-    ) -> tuple[Placement, ...]:
+        self, wanted: Sequence[PlacedOutput], folder: str, shown_at: str, live: InstalledGeneration | None,
+        leave: Collection[Path] = (),
+    ) -> tuple[Placement, ...]:  # fmt: skip
         """What differs from `wanted`, whose files lie in `folder` now and in `shown_at` after the swap.
 
         Both are relative to state_dir. Links that are wanted no more become plain files, so that nothing breaks that
-        still reads them. Raises InstallFault for a destination that cannot be, or must not be, replaced.
+        still reads them; those to `leave` are not looked at. Raises InstallFault for a destination that cannot be, or
+        must not be, replaced.
         """
-        found = [self._change(output, folder, shown_at) for output in wanted]
+        found = [self._change(output, folder, shown_at) for output in wanted if output.path not in leave]
         paths = {output.path for output in wanted}
         if live is not None:
             retired = [output for output in live.outputs if output.path not in paths]

@@ -31,6 +31,7 @@ class Look:
     door: Door
     expected: Expected
     label: str  # for reports: where, and by which name
+    place: str  # whatever names the line's certificate has
 
     @property
     def family(self) -> Family:
@@ -103,7 +104,8 @@ def looks_of(service: Service, expected: Mapping[str, Expected], lines: Sequence
 
 def _look(target: Target, expected: Expected) -> Look:
     sni = target.sni or _name_of(expected)
-    return Look(Door(target.host, target.port, sni, target.starttls), expected, f"{target.connect} {sni}")
+    door = Door(target.host, target.port, sni, target.starttls)
+    return Look(door, expected, f"{target.connect} {sni}", f"{expected.line} {target.connect} {target.sni or ''}")
 
 
 def _name_of(expected: Expected) -> str:

@@ -61,6 +61,7 @@ class _Line:
     names: tuple[str, ...]
     not_after: str | None = None
     is_copy: bool = False
+    not_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,11 @@ def write_generation(generation: Generation, former: int | None, installed_at: s
     outputs = tuple(_Output(str(output.path), output.mode, output.source) for output in generation.outputs)
     lines = {
         name: _Line(
-            facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after, facts.is_copy
+            facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after,
+            facts.is_copy, facts.not_before,
         )
         for name, facts in generation.facts.items()
-    }
+    }  # fmt: skip
     return codec.write(_Record(generation.digest, former, installed_at, outputs, lines, FORMAT)) + b"\n"
 
 
@@ -92,7 +94,7 @@ def read_generation(body: bytes, number: int) -> InstalledGeneration:
     facts = {
         name: LineFacts(
             line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names, line.not_after,
-            is_copy=line.is_copy,
+            is_copy=line.is_copy, not_before=line.not_before,
         )
         for name, line in record.lines.items()
     }  # fmt: skip

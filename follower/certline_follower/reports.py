@@ -1,11 +1,17 @@
 """How far each version has come on this host, for the master's eyes. Pure."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from certline_follower.choosing import superseded
+from certline_follower.service_settings import Service
 from certline_follower.settings import LineSettings, Settings
-from certline_follower.state import State
-from certline_shared.manifest import Manifest
+from certline_follower.state import Debt, Retry, State, VersionRef, Wait
+from certline_shared.manifest import Manifest, ManifestLine
 from certline_shared.messages import DeploymentReport
+
+SKEW_NEWS = 30  # seconds by which a clock's error must change to be told again
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,38 +21,99 @@ class Report:
     deployments: tuple[DeploymentReport, ...]
     reason: str
     copies: dict[str, tuple[str, ...]] | None = None  # keys from the master that are here, if that is news
+    skew: int | None = None  # seconds, if that is news
 
 
-def deployment(line: LineSettings, state: State, manifest: Manifest | None) -> DeploymentReport | None:
+def goal_of(settings: Settings, line: LineSettings) -> str:
+    """The last step that this host has configured for the line."""
+    if any(service.targets(line.name) for service in _used(settings, line)):
+        return "served"
+    return "reloaded" if line.services else "installed"
+
+
+def unseen(settings: Settings, line: LineSettings, state: State) -> tuple[str, ...]:
+    """The services at which what is installed of the line should be seen and was not yet."""
+    probed, installed = state.line(line.name).probed, state.installed(line.name)
+    wanted = [service for service in _used(settings, line) if installed and service.targets(line.name)]
+    marks = {service.name: probe_mark(service, line.name, state) for service in wanted}
+    right = {
+        name for name, mark in marks.items() if name in probed and probed[name].right and probed[name].mark == mark
+    }
+    return tuple(name for name in marks if name not in right)
+
+
+def probe_mark(service: Service, line: str, state: State) -> str:
+    """What tells one thing to look for from another: what is installed of the line, and where it is looked for."""
+    shown = state.live.tags.get(line, "") if state.live else ""
+    return hashlib.sha256(f"{shown}\n{service.targets(line)!r}".encode()).hexdigest()[:16]
+
+
+def deployment(
+    settings: Settings, line: LineSettings, state: State, offered: ManifestLine | None, wait: Wait | None
+) -> DeploymentReport | None:
     """How far the line has come here; what holds the next version back, if something does."""
-    held, installed = state.line(line.name), state.installed(line.name)
-    if held.held_back and not held.held_back.version.same(installed):
-        back = held.held_back
-        return DeploymentReport(line.name, back.version.number, "pulled", back.retry.error)
-    if held.pulled and not held.pulled.same(installed):
-        errors = [retry.error for retry in state.failed.values()]
-        return DeploymentReport(line.name, held.pulled.number, "pulled", errors[0] if errors else None)
-    if installed is None or not _offers(manifest, line.name):
+    held, installed, goal = state.line(line.name), state.installed(line.name), goal_of(settings, line)
+
+    def pulled(version: VersionRef, error: str | None, retry_at: str | None) -> DeploymentReport:
+        return DeploymentReport(line.name, version.number, "pulled", error, goal=goal, retry_at=retry_at)
+
+    back = held.held_back
+    if back and not back.version.same(installed) and not superseded(back.version, offered):
+        return pulled(back.version, back.retry.error, back.retry.due)
+    if held.pulled and not held.pulled.same(installed) and not superseded(held.pulled, offered):
+        if wait is not None:
+            return pulled(held.pulled, None, wait.until)
+        retry = _first(state.failed.values())
+        return pulled(held.pulled, retry.error if retry else None, retry.due if retry else None)
+    if installed is None or offered is None:
         return None
-    owed = [state.debts[service] for service in line.services if service in state.debts]
+    return _standing(settings, line, state, DeploymentReport(line.name, installed.number, "installed", goal=goal))
+
+
+def _standing(settings: Settings, line: LineSettings, state: State, told: DeploymentReport) -> DeploymentReport:
+    """Of what is installed."""
+    probed = state.line(line.name).probed
+    owed = [state.debts[name] for name in line.services if name in state.debts]
     owed = [debt for debt in owed if line.name in debt.lines]
-    errors = [debt.retry.error for debt in owed if debt.retry]
-    done = "reloaded" if line.services and not owed else "installed"
-    return DeploymentReport(line.name, installed.number, done, errors[0] if errors else None)
+    retry = _first(debt.retry for debt in owed if debt.retry)
+    seen = {
+        where: shown
+        for service in _used(settings, line)
+        if (one := probed.get(service.name)) and one.mark == probe_mark(service, line.name, state)
+        for where, shown in one.seen.items()
+    }
+    done = _done(line, owed, served=told.goal == "served" and not unseen(settings, line, state))
+    error, due = (retry.error, retry.due) if retry else (None, None)
+    return replace(told, state=done, error=error, retry_at=due, seen=seen)
 
 
-def _offers(manifest: Manifest | None, name: str) -> bool:
-    return manifest is not None and any(line.name == name for line in manifest.lines)
+def _done(line: LineSettings, owed: Sequence[Debt], *, served: bool) -> str:
+    if not line.services or not all(debt.reloaded for debt in owed):
+        return "installed"
+    return "served" if served and not owed else "reloaded"
 
 
-def report_of(settings: Settings, state: State, manifest: Manifest | None) -> tuple[Report, ...]:
+def _first(retries: Iterable[Retry]) -> Retry | None:
+    return min(retries, key=lambda retry: retry.due, default=None)
+
+
+def _used(settings: Settings, line: LineSettings) -> list[Service]:
+    return [settings.services[name] for name in line.services if name in settings.services]
+
+
+def report_of(
+    settings: Settings, state: State, manifest: Manifest | None, waits: Mapping[str, Wait], skew: int | None
+) -> tuple[Report, ...]:
     """What the master was not told yet, if anything."""
-    now = [deployment(line, state, manifest) for line in settings.lines]
+    offered = {line.name: line for line in manifest.lines} if manifest else {}
+    now = [deployment(settings, line, state, offered.get(line.name), waits.get(line.name)) for line in settings.lines]
     news = tuple(one for one in now if one and one != state.line(one.line).reported)
     words = [f"{one.line} version {one.version}: {one.state}{' with an error' if one.error else ''}" for one in news]
     copies = None if state.copies == state.told_copies else state.copies
     if copies or (copies is not None and state.told_copies):
         words.append("the keys from the master that are here")
-    elif not news:
-        return ()
-    return (Report(news, ", ".join(words), copies),)
+    if skew is not None and (state.skew is None or abs(skew - state.skew) > SKEW_NEWS):
+        words.append("how far this host's clock is off")
+    else:
+        skew = None
+    return (Report(news, ", ".join(words), copies, skew),) if words else ()

@@ -34,6 +34,7 @@ class Retry:
     attempts: int
     due: str  # as messages.time_text
     error: str
+    blamed: bool = False  # on a version or on settings: not tried again just because some time has passed
 
     def __post_init__(self) -> None:
         read_time(self.due)  # BadMessage: a document that says otherwise is damaged
@@ -41,7 +42,7 @@ class Retry:
     def is_due(self, now: datetime, longest: timedelta = LONGEST_PAUSE) -> bool:
         """A due time further off than any pause can be was written by a wrong clock: it counts as come."""
         due = read_time(self.due)
-        return due <= now or due > now + longest + timedelta(minutes=1)
+        return due <= now or (not self.blamed and due > now + longest + timedelta(minutes=1))
 
 
 def later(
@@ -94,6 +95,24 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Until when a pulled version is not installed, and why; nothing failed."""
+
+    version: int
+    until: str  # as messages.time_text
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What was last seen of a line at a service."""
+
+    mark: str  # what was looked for, see reports.probe_mark
+    right: bool
+    seen: dict[str, str] = field(default_factory=dict)  # where -> SHA-256 of the leaf, hex
+
+
+@dataclass(frozen=True, slots=True)
 class HeldLine:
     """One line as this host has it."""
 
@@ -105,6 +124,9 @@ class HeldLine:
     reported: DeploymentReport | None = None
     spent: dict[str, str] = field(default_factory=dict)
     """Key type -> SPKI pin of an own key from before the master kept the line's key: never asked for again."""
+    valid_from: str | None = None  # of the pulled version
+    wait: Wait | None = None
+    probed: dict[str, Probed] = field(default_factory=dict)  # by service
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +135,8 @@ class Shown:
 
     generation: int
     versions: dict[str, VersionRef] = field(default_factory=dict)  # by line
-    tags: dict[str, str] = field(default_factory=dict)  # by line: version and output settings, see planning.line_tag
+    tags: dict[str, str] = field(default_factory=dict)  # by line: version and output settings, see choosing.line_tag
+    tag: str = ""  # of the step that installed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +145,10 @@ class Debt:
 
     generation: int
     lines: tuple[str, ...]  # whose change is the cause
-    may_go_back: bool = False  # a failure is blamed on the generation
+    may_go_back: bool = False  # a failed check or reload is blamed on the generation
     retry: Retry | None = None
+    well: tuple[str, ...] = ()  # where the former versions were seen before: what is wrong there now is blamed too
+    reloaded: bool = False  # only the probe is not right yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +182,7 @@ class State:
     copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Line -> SPKI pins of the keys from the master that are on this host, kept generations included."""
     told_copies: dict[str, tuple[str, ...]] | None = None  # what the master was told of them; None: nothing yet
+    skew: int | None = None  # seconds that this host's clock was ahead of the master's, when last told
 
     def line(self, name: str) -> HeldLine:
         return self.lines.get(name) or HeldLine()

@@ -9,6 +9,7 @@ from certline_follower.master_client import AGENT
 from certline_follower.master_faults import MasterFault, Refused, Unreachable
 from certline_follower.state import Asked, HeldBack, Refusal, Retry, later
 from certline_shared import certificates, keys
+from certline_shared.certificates import CertificateFacts
 from certline_shared.failpoints import failpoint
 from certline_shared.manifest import check_files
 from certline_shared.messages import BadMessage, LineWish, Report, VersionContent, read_time, time_text
@@ -40,7 +41,7 @@ def ask(host: Host, step: wishes.Ask) -> None:
     held = host.state.line(step.line)
     try:
         csrs = {kind: keys.make_csr(host.material.key(step.line, kind), step.names) for kind in step.key_types}
-        host.client.put_line(step.line, LineWish(step.wished, csrs))
+        host.client.put_line(step.line, LineWish(step.wished, csrs, seq=host.next_sequence()))
     except Refused as refused:
         if refused.passing:
             raise StepFailed(f"line {step.line}: the master failed: {refused}") from None
@@ -83,7 +84,7 @@ def pull(host: Host, step: planning.Pull) -> None:
     held = host.state.line(step.line)
     try:
         content = host.client.version(step.line, step.version.number)
-        _check_content(step, content)
+        facts = _check_content(step, content)
         files = copies.opened(
             host.identity, step.line, step.version.number, step.key_type, content.files, spki_sha256=step.spki_sha256
         )
@@ -96,11 +97,12 @@ def pull(host: Host, step: planning.Pull) -> None:
         host.save_line(step.line, replace(held, held_back=held_back))
         raise StepFailed(f"line {step.line}: version {step.version.number} is not taken: {error}") from None
     failpoint("version.pulled")
+    since = time_text(facts.not_before)
     state = copies.counted(host) if len(files) > len(content.files) else host.state
-    host.save(state.with_line(step.line, replace(held, pulled=step.version, held_back=None)))
+    host.save(state.with_line(step.line, replace(held, pulled=step.version, held_back=None, valid_from=since)))
 
 
-def _check_content(step: planning.Pull, content: VersionContent) -> None:
+def _check_content(step: planning.Pull, content: VersionContent) -> CertificateFacts:
     """All files of one manifest, and nothing else (TUF's mix and match). Raises ValueError."""
     if content.version != step.version.number:
         raise ValueError("what came is not what the manifest lists")
@@ -108,22 +110,30 @@ def _check_content(step: planning.Pull, content: VersionContent) -> None:
     chain = content.files.get(f"{step.key_type}/chain.pem")
     if chain is None:
         raise ValueError(f"it has no {step.key_type}/chain.pem")
-    if certificates.read_chain(chain).spki_sha256 != step.spki_sha256:
+    facts = certificates.read_chain(chain)
+    if facts.spki_sha256 != step.spki_sha256:
         raise ValueError("its certificate is for another key than the manifest says")
+    return facts
 
 
 def report(host: Host, step: reports.Report) -> None:
     """Tell the master. Raises Unreachable."""
     failpoint("report.sending")
     try:
-        host.client.report(Report(AGENT, host.state.serial, step.deployments, keys=step.copies))
+        host.client.report(replace(_report(host, step), seq=host.next_sequence()))
     except Refused as refused:
         raise StepFailed(f"the master refuses the report: {refused}") from None
     failpoint("report.sent")
     state = host.state
     for one in step.deployments:
         state = state.with_line(one.line, replace(state.line(one.line), reported=one))
-    host.save(state if step.copies is None else replace(state, told_copies=step.copies))
+    told = state.told_copies if step.copies is None else step.copies
+    host.save(replace(state, told_copies=told, skew=state.skew if step.skew is None else step.skew))
+
+
+def _report(host: Host, step: reports.Report) -> Report:
+    state = host.state
+    return Report(AGENT, state.serial, step.deployments, epoch=state.epoch or None, skew=step.skew, keys=step.copies)
 
 
 def prune(host: Host, _step: planning.Prune) -> None:

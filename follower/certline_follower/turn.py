@@ -5,7 +5,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from certline_follower import copies, following, installing, pauses, planning, reports, steps, wishes
+from certline_follower import (
+    choosing,
+    copies,
+    following,
+    going_back,
+    installing,
+    pauses,
+    planning,
+    reloading,
+    reports,
+    steps,
+    wishes,
+)
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, StepFailed, StepRefused, log
 from certline_follower.master_client import ManifestAnswer
@@ -15,6 +27,7 @@ from certline_follower.state import HeldLine, State, settled
 from certline_shared import manifest as manifests
 from certline_shared import signing
 from certline_shared.manifest import BadManifest, Manifest
+from certline_shared.messages import read_time
 
 MOST_ROUNDS = 100  # a turn ends by itself; this stops one that would not
 
@@ -22,12 +35,13 @@ _DO: dict[type, Callable[[Host, Any], None]] = {
     wishes.MakeKey: steps.make_key,
     wishes.Ask: steps.ask,
     planning.Pull: steps.pull,
-    planning.Install: installing.install,
-    planning.Reload: installing.reload,
+    choosing.Install: installing.install,
+    planning.Reload: reloading.reload,
+    planning.Probe: reloading.probe,
     reports.Report: steps.report,
     planning.Prune: steps.prune,
 }
-_CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, planning.Install, planning.Reload)
+_CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, choosing.Install, planning.Reload)
 
 
 @dataclass(slots=True)
@@ -171,7 +185,7 @@ def work(host: Host, outcome: Outcome) -> None:
     """Plan and do, stage by stage, until nothing is left that was not tried in this turn. Raises StateError."""
     tried: set[str] = set()
     _try(host, outcome, lambda host: host.installer.recover())
-    _try(host, outcome, installing.finish_going_back)
+    _try(host, outcome, going_back.finish_going_back)
     for _ in range(MOST_ROUNDS):
         plan = _plan(host, reachable=outcome.away is None)
         steps = [step for step in plan.steps if _name(step) not in tried]
@@ -185,14 +199,17 @@ def work(host: Host, outcome: Outcome) -> None:
 
 
 def _plan(host: Host, *, reachable: bool = True) -> Plan:
-    astray = host.installer.astray()
-    return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, astray=astray)
+    live = host.installer.live()
+    facts = live.facts if live else {}
+    ends = {name: read_time(one.not_after) for name, one in facts.items() if one.not_after}
+    found = planning.Found(host.installer.astray(), ends, host.client.skew(), host.forced)
+    return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, found=found)
 
 
 def _name(step: planning.Step) -> str:
     """What makes a step the same step, tried once in a turn."""
     match step:
-        case planning.Install():
+        case choosing.Install():
             return f"install {step.tag} {sorted(step.versions.items())}"
         case planning.Reload():
             return f"reload {step.service} {step.generation}"

@@ -118,7 +118,7 @@ def _reason(
         return "its names changed"
     if any(asked.keys.get(kind) != held.keys.get(kind) for kind in types) or set(asked.keys) != set(types):
         return "its key is new"
-    if _lacking(offered) and asked.retry.is_due(now, LONGEST_WAIT):
+    if lacking(offered) and asked.retry.is_due(now, LONGEST_WAIT):
         return "the master still lacks the request" if offered else "the master does not know the wish"
     return None
 
@@ -130,10 +130,10 @@ def _issued_for(offered: ManifestLine, names: tuple[str, ...], types: tuple[str,
     )
 
 
-def _lacking(offered: ManifestLine | None) -> bool:
+def lacking(offered: ManifestLine | None) -> bool:
     return offered is None or any(want.slot == "current" for want in offered.csr_wanted)
 
 
 def _dues(offered: ManifestLine | None, held: HeldLine) -> tuple[datetime, ...]:
     asked: Asked | None = held.asked
-    return (read_time(asked.retry.due),) if asked and _lacking(offered) else ()
+    return (read_time(asked.retry.due),) if asked and lacking(offered) else ()

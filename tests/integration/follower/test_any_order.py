@@ -84,7 +84,7 @@ def test_whatever_happened_the_host_ends_at_the_newest_version(bed: Bed, master:
     newest = master.lines["shop"].live
     assert newest
     assert master.lines["shop"].versions[newest]["ecdsa-p256/chain.pem"] in bed.shown("shop")
-    assert master.last_report("shop") == DeploymentReport("shop", newest, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", newest, "reloaded", goal="reloaded")
     assert bed.content() == bed.calls[-1].split()[2]
     calls = bed.calls
     bed.settle()

@@ -170,7 +170,7 @@ def test_a_replaced_identity_follows_a_master_whose_serial_and_epoch_are_lower_n
     state = bed.host().state
     assert (state.epoch, state.serial) == (2, master.serial)
     assert {file.name: file.read_bytes() for file in bed.state_dir.glob("keys/shop/*")} == keys
-    assert master.last_report("shop") == DeploymentReport("shop", 1, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 1, "reloaded", goal="reloaded")
 
 
 def test_after_a_replaced_identity_an_older_manifest_is_refused_as_ever(bed: Bed, master: FakeMaster) -> None:

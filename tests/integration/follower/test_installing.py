@@ -45,7 +45,7 @@ def test_a_held_back_version_is_tried_again_when_its_time_has_come(bed: Bed, mas
     failure.unlink()
     clock.ahead += timedelta(minutes=31)
     bed.settle(host)
-    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
 
 
 def test_a_newer_version_is_taken_at_once_while_another_is_held_back(bed: Bed, master: FakeMaster) -> None:
@@ -57,7 +57,7 @@ def test_a_newer_version_is_taken_at_once_while_another_is_held_back(bed: Bed, m
     failure.unlink()
     master.issue("shop")
     bed.settle(host)
-    assert master.last_report("shop") == DeploymentReport("shop", 3, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 3, "reloaded", goal="reloaded")
 
 
 def test_a_service_that_was_broken_before_is_not_blamed_on_the_new_version(bed: Bed, master: FakeMaster) -> None:
@@ -134,7 +134,7 @@ def test_one_line_that_goes_back_takes_no_other_line_with_it(bed: Bed, master: F
     bed.settle(host)
     assert bed.shown("shop") == good
     assert bed.shown("mail") != mail
-    assert master.last_report("mail") == DeploymentReport("mail", 2, "reloaded")
+    assert master.last_report("mail") == DeploymentReport("mail", 2, "reloaded", goal="reloaded")
 
 
 def test_an_output_that_cannot_be_written_blocks_no_other_line_and_reloads_nothing_of_its_own(

@@ -37,7 +37,7 @@ def assert_converges(bed: Bed, master: FakeMaster, version: int) -> None:
     assert done.returncode in (0, 10), done.stderr
     chain = master.lines["shop"].versions[version]["ecdsa-p256/chain.pem"]
     assert chain in bed.shown("shop")
-    assert master.last_report("shop") == DeploymentReport("shop", version, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", version, "reloaded", goal="reloaded")
     assert bed.content() == bed.calls[-1].split()[2], "the last reload saw another version"
     calls = bed.calls
     again = follower(bed, "sync")

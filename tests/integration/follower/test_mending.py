@@ -98,7 +98,7 @@ def test_sync_tries_an_owed_reload_at_once(bed: Bed, master: FakeMaster) -> None
     done = synced(bed)
     assert reloaded([*done.done])
     assert done.exit_code == 10
-    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
 
 
 def test_sync_tries_an_owed_reload_once_and_leaves_the_next_try_to_its_pause(bed: Bed, master: FakeMaster) -> None:
@@ -122,7 +122,7 @@ def test_the_daemon_tries_at_once_when_the_service_changed_in_the_settings(bed: 
     before = bed.file.read_text()
     bed.file.write_text(before.replace('"reload", "web"', '"reload", "mended"'))
     assert reloaded([*bed.turn().done])
-    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
 
 
 def test_sync_tries_a_held_back_version_at_once(bed: Bed, master: FakeMaster) -> None:
@@ -134,7 +134,7 @@ def test_sync_tries_a_held_back_version_at_once(bed: Bed, master: FakeMaster) ->
     failure.unlink()
     assert not any(isinstance(step, Install) for step in bed.turn().done)
     assert synced(bed).exit_code == 10
-    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
 
 
 def test_a_version_that_was_held_back_and_is_offered_no_more_fails_no_sync(bed: Bed) -> None:

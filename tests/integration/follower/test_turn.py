@@ -12,7 +12,7 @@ def test_a_host_asks_pulls_installs_reloads_and_reports(bed: Bed, master: FakeMa
     assert not outcome.failures
     assert "BEGIN CERTIFICATE" in bed.shown("shop")
     assert bed.reloads() == 1
-    assert master.last_report("shop") == DeploymentReport("shop", 1, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 1, "reloaded", goal="reloaded")
 
 
 def test_a_turn_with_nothing_new_does_nothing(bed: Bed, master: FakeMaster) -> None:
@@ -36,7 +36,7 @@ def test_a_new_version_is_pulled_installed_and_reloaded_once(bed: Bed, master: F
     assert [type(step) for step in outcome.done][:3] == [Pull, Install, Reload]
     assert bed.shown("shop") != before
     assert bed.reloads() == 2
-    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
 
 
 def test_a_line_that_the_operator_made_gets_its_names_from_the_master(bed: Bed, master: FakeMaster) -> None:
@@ -182,7 +182,7 @@ def test_a_host_back_after_months_gets_the_newest_version_at_its_first_turn(bed:
     for _ in range(4):
         newest = master.issue("shop")
     bed.turn()
-    assert master.last_report("shop") == DeploymentReport("shop", newest, "reloaded")
+    assert master.last_report("shop") == DeploymentReport("shop", newest, "reloaded", goal="reloaded")
     assert len(master.asked("GET /v1/follower/lines")) == 2
 
 

@@ -7,18 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certline_follower.planning import (
-    Install,
-    Plan,
-    Prune,
-    Pull,
-    Reload,
-    files_digest,
-    generation_tag,
-    line_tag,
-    next_stage,
-    plan,
-)  # fmt: skip
+from certline_follower.choosing import Install, generation_tag, line_tag
+from certline_follower.planning import Found, Plan, Prune, Pull, Reload, files_digest, next_stage, plan
 from certline_follower.reports import Report
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import (
@@ -77,7 +67,9 @@ def at_rest(version: int = 1, *names: str) -> State:
     """A host on which that version of the lines is installed, reloaded and reported."""
     lines = names or ("shop",)
     held = {
-        name: replace(asked(name), pulled=ref(version), reported=DeploymentReport(name, version, "reloaded"))
+        name: replace(
+            asked(name), pulled=ref(version), reported=DeploymentReport(name, version, "reloaded", goal="reloaded")
+        )
         for name in lines
     }
     tags = {name: line_tag(line(name), ref(version)) for name in lines}
@@ -185,7 +177,9 @@ def test_a_held_back_version_whose_time_has_come_is_held_back_no_more() -> None:
 
 def test_an_output_that_is_astray_is_installed_anew_and_its_service_reloaded() -> None:
     both = settings(line("mail", services=("smtp",)), line("shop"))
-    (install,) = plan(both, at_rest(1, "mail", "shop"), None, NOW, astray={"shop": "/a.pem is missing"}).steps
+    (install,) = plan(
+        both, at_rest(1, "mail", "shop"), None, NOW, found=Found(astray={"shop": "/a.pem is missing"})
+    ).steps
     assert isinstance(install, Install)
     assert install.services == {"web": ("shop",)}
     assert install.reason == "shop: /a.pem is missing"
@@ -194,7 +188,7 @@ def test_an_output_that_is_astray_is_installed_anew_and_its_service_reloaded() -
 def test_an_output_that_could_not_be_put_back_waits_for_its_time() -> None:
     state = at_rest()
     failed = {generation_tag(state.live.tags if state.live else {}): SOON}
-    made = plan(WISH, replace(state, failed=failed), None, NOW, astray={"shop": "/a.pem is missing"})
+    made = plan(WISH, replace(state, failed=failed), None, NOW, found=Found(astray={"shop": "/a.pem is missing"}))
     assert made.steps == ()
     assert made.held_back
 
