@@ -20,6 +20,8 @@ LATE = {
     "line": ("lines:line", "Certificate lines: list, show, issue, history."),
     "follower": ("followers:follower", "Followers: create, token, list, show, grant, revoke, delete."),
     "event": ("events:event", "Audit records."),
+    "kek": ("keks:kek", "The key encryption key: rotate, retire, status."),
+    "datakey": ("keks:datakey", "The data keys: rotate."),
     "config": ("config:config", "The settings in force, examples, the fleet file's schema."),
 }
 """Command -> where it is, and its help: imported when it is called, so that each starts fast."""

@@ -24,7 +24,7 @@ _ALL_LOCKED = _ALL.with_for_update()
 _ROWS = select(data_keys.c.id, data_keys.c.created, data_keys.c.kek_id, data_keys.c.former_kek_id).order_by(
     *NEWEST_FIRST
 )
-_USES = select(_KEY_ID.label("key"), func.count().label("count")).group_by(_KEY_ID)
+_USES = select(_KEY_ID.label("key"), func.count().label("uses")).group_by(_KEY_ID)
 _REWRAP = (
     update(data_keys)
     .where(data_keys.c.id == param("wanted"))
@@ -85,8 +85,11 @@ class DataKeys:
     def all(self, caller: Caller) -> list[Generation]:
         """The newest, which seals what is new, first."""
         caller.require(Role.SYSTEM)
-        uses = {bytes(row.key): row.count for row in self._session.rows(_USES)}
-        return [Generation(*row, secrets=uses.get(key_id_bytes(row.id), 0)) for row in self._session.rows(_ROWS)]
+        uses = {bytes(row.key): int(row.uses) for row in self._session.rows(_USES)}
+        return [
+            Generation(row.id, row.created, row.kek_id, row.former_kek_id, uses.get(key_id_bytes(row.id), 0))
+            for row in self._session.rows(_ROWS)
+        ]
 
     def rewrap(self, caller: Caller, kek: Kek) -> int:
         """Put all data keys under this KEK, each still opened by its former one too; how many were not under it.
