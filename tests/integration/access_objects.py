@@ -6,6 +6,9 @@ from datetime import timedelta
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.model import (
     Certificate,
+    Grant,
+    GrantKind,
+    Group,
     HttpName,
     Issuer,
     Line,
@@ -51,6 +54,13 @@ def follower(bed: Bed, host: FollowerClient) -> Place:
     return {"name": host.name}
 
 
+def group(bed: Bed, _host: FollowerClient) -> Place:
+    name = f"group-{bed.engine.chance.uuid()[:8]}"
+    made = Group(bed.engine.chance.uuid(), name, Owner.API, (Grant(GrantKind.REQUEST, "www.example.com"),))
+    bed.store.write(lambda records: records.groups.save(SYSTEM, made))
+    return {"name": name}
+
+
 def issuer(bed: Bed, _host: FollowerClient) -> Place:
     _issuer(bed, name := f"ca-{bed.engine.chance.uuid()[:8]}")
     return {"name": name}
@@ -85,6 +95,7 @@ MAKERS: dict[str, Make] = {
     "/v1/follower/lines/": line,
     "/v1/lines/": line,
     "/v1/followers/": follower,
+    "/v1/groups/": group,
     "/v1/issuers/": issuer,
     "/v1/zones/": zone,
     "/v1/http/": http_name,

@@ -10,6 +10,7 @@ from certline_master.api.context import Raw
 from certline_master.domain.fleet import (
     DesiredFleet,
     DesiredFollower,
+    DesiredGroup,
     DesiredHttp,
     DesiredIssuer,
     DesiredLine,
@@ -52,6 +53,7 @@ class IssueBody:
 
 BODIES: tuple[type, ...] = (
     PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine, DesiredFollower,
+    DesiredGroup,
 )  # fmt: skip
 for _kind in (DesiredFleet, *BODIES[4:]):  # the domain's own words, as strict as the rest
     with_config(_STRICT)(_kind)

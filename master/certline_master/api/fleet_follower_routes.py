@@ -10,7 +10,7 @@ from certline_master.api import stopping
 from certline_master.api.bodies import TokenBody, body_of
 from certline_master.api.context import By, Here, ObjectName
 from certline_master.api.enrolment import SECRET_KIND
-from certline_master.api.examples import FOLLOWER, shown
+from certline_master.api.examples import FOLLOWER, GROUP, shown
 from certline_master.api.services import Services
 from certline_master.api.views import FollowerView
 from certline_master.domain.access import SYSTEM, Caller
@@ -26,7 +26,8 @@ MOST_TTL = 86_400 * 7
 
 _FOLLOWER = {
     "name": "web-1", "id": "6f1c8a52-6d0f-4c53-9b4e-5c1f4f0f7a11", "owner": "file", "state": "active",
-    "grants": FOLLOWER["grants"], "agent": "certline-follower 0.1.0", "created": "2026-11-20T11:58:00Z",
+    "grants": FOLLOWER["grants"], "groups": ["web"], "group_grants": GROUP["grants"], "networks": ["10.2.0.0/16"],
+    "agent": "certline-follower 0.1.0", "created": "2026-11-20T11:58:00Z",
     "enrolled": "2026-11-20T12:00:00Z", "last_seen": "2026-11-20T12:00:03Z", "manifest_serial": 7,
 }  # fmt: skip
 

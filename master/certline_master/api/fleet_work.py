@@ -10,8 +10,9 @@ from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import CaError, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
-from certline_master.domain.fleet_faults import faults, pointer, unknown_profiles, unproven
+from certline_master.domain.fleet_faults import faults, unknown_profiles, unproven
 from certline_master.domain.model import ZONE_SECRET, HttpName, Issuer, Owner, Zone
+from certline_master.domain.pointers import pointer
 from certline_master.domain.ports import Directory, Records
 from certline_shared import codec
 
@@ -78,6 +79,7 @@ class FleetWork:
             http=tuple(records.http.all(SYSTEM)),
             lines=tuple(records.lines.all(SYSTEM, limit=1_000_000)),
             followers=tuple(records.followers.all(SYSTEM)),
+            groups=tuple(records.groups.all(SYSTEM)),
             secrets={name: self._digest(secret.decode()) for name, secret in secrets.items()},
         )
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from certline_master.api import stopping
+from certline_master.api import custody_moves, stopping
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
-from certline_master.domain.fleet import Current, DesiredFleet, DesiredGrants, Kind, Scope
+from certline_master.domain.fleet import Current, DesiredFleet, DesiredGrants, DesiredLine, Kind, Scope
 from certline_master.domain.fleet_changes import Change
 from certline_master.domain.model import (
     ZONE_SECRET,
@@ -16,6 +16,7 @@ from certline_master.domain.model import (
     FollowerState,
     Grant,
     GrantKind,
+    Group,
     HttpName,
     Issuer,
     Line,
@@ -58,6 +59,7 @@ class Writing:
             "issuer": (self._save_issuer, partial(records.issuers.delete, self.caller)),
             "zone": (self._save_zone, self._delete_zone),
             "http": (self._save_http, partial(records.http.delete, self.caller)),
+            "group": (self._save_group, partial(records.groups.delete, self.caller)),
             "follower": (self._save_follower, partial(records.followers.delete, self.caller)),
             "line": (self._save_line, partial(records.lines.delete, self.caller)),
         }
@@ -108,8 +110,21 @@ class Writing:
         http = former or HttpName(self.services.chance.uuid(), name, self.scope.owner)
         self.records.http.save(self.caller, replace(http, solver=wanted.solver))
 
+    def _save_group(self, name: str) -> None:
+        granted = _grants(self.wanted.groups[name].grants)
+        former = next((one for one in self.current.groups if one.name == name), None)
+        group = former or Group(self.services.chance.uuid(), name, self.scope.owner)
+        members = self._members(name)
+        self.records.groups.save(self.caller, replace(group, grants=granted))
+        for member in members:
+            saved = self.records.followers.by_id(SYSTEM, member.id)
+            stopping.of_withdrawn_grants(self.services, self.records, self.caller, member, saved)
+
+    def _members(self, group: str) -> list[Follower]:
+        return [one for one in self.records.followers.all(SYSTEM) if group in one.groups]
+
     def _save_follower(self, name: str) -> None:
-        granted = _grants(self.wanted.followers[name].grants)
+        wanted = self.wanted.followers[name]
         former = next((one for one in self.current.followers if one.name == name), None)
         follower = former or Follower(
             self.services.chance.uuid(),
@@ -118,20 +133,23 @@ class Writing:
             FollowerState.INVITED,
             created=self.services.clock.now(),
         )
-        saved = replace(follower, grants=granted)
-        self.records.followers.save(self.caller, saved)
+        changed = replace(follower, grants=_grants(wanted.grants), groups=wanted.groups, networks=wanted.networks)
+        self.records.followers.save(self.caller, changed)
         if former is not None:
+            saved = self.records.followers.by_id(SYSTEM, former.id)
             stopping.of_withdrawn_grants(self.services, self.records, self.caller, former, saved)
 
     def _save_line(self, name: str) -> None:
         wanted = self.wanted.lines[name]
-        follower_id = self.records.followers.get(self.caller, wanted.follower).id
-        kept = (one for one in self.current.lines if one.name == name and one.follower_id == follower_id)
-        line = next(kept, None) or Line(self.services.chance.uuid(), name, self.scope.owner, follower_id, wanted.names)
+        follower_id = self.records.followers.get(self.caller, wanted.follower).id if wanted.follower else None
+        former = next((one for one in self.current.lines if one.name == name and _stays(one, wanted, follower_id)), None)
+        line = former or Line(self.services.chance.uuid(), name, self.scope.owner, follower_id, wanted.names)
         self.records.lines.save(
             self.caller,
             replace(
                 line,
+                follower_id=follower_id,
+                custody=wanted.custody,
                 names=wanted.names,
                 key_types=wanted.key_types,
                 issuer_id=self.records.issuers.get(self.caller, wanted.issuer).id if wanted.issuer else None,
@@ -139,14 +157,21 @@ class Writing:
                 next_look=self.services.clock.now(),
             ),
         )
+        if former is not None and former.custody is not wanted.custody:
+            custody_moves.move(self.records, self.caller, former, now=self.services.clock.now())
 
     def _followers_of(self, change: Change) -> set[str]:
         """Whose manifest this change touches."""
         names = {change.name} if change.kind == "follower" else set()
+        if change.kind == "group":
+            names |= {follower.name for follower in self._members(change.name)}
+        lines = [one for one in self.current.lines if change.kind == "line" and one.name == change.name]
         if change.kind == "line" and change.action != "delete":
-            names.add(self.wanted.lines[change.name].follower)
-        held = {one.follower_id for one in self.current.lines if change.kind == "line" and one.name == change.name}
-        return {one for one in held if one} | {
+            wanted = self.wanted.lines[change.name]
+            names.add(wanted.follower or "")
+            lines += [] if wanted.follower else [Line("", change.name, self.scope.owner, None, wanted.names)]
+        held = {holder for line in lines for holder in self.records.keys.holders(SYSTEM, line)}
+        return held | {
             one.id for one in self.records.followers.all(SYSTEM) if one.name in names
         }
 
@@ -156,6 +181,8 @@ class Writing:
             self._give_new_chances()
         issuers = {change.name for change in changes if change.kind == "issuer"}
         followers = {change.name for change in changes if change.kind == "follower" and change.action == "update"}
+        groups = {change.name for change in changes if change.kind == "group"}
+        followers |= {one.name for one in self.current.followers if groups & set(one.groups)}
         if not (issuers or followers):
             return
         theirs = {one.id for one in self.current.issuers if one.name in issuers} | {None} if issuers else set()
@@ -181,6 +208,11 @@ class Writing:
         data = {"fields": [asdict(one) for one in change.fields]}
         kind, subject = f"{change.kind}.{done}", f"{change.kind}:{change.name}"
         self.records.events.add(self.caller, kind, subject, text, now=self.services.clock.now(), data=data)
+
+
+def _stays(line: Line, wanted: DesiredLine, follower_id: str | None) -> bool:
+    """A line that moves from host to host is another one; between host and master it is the same."""
+    return line.follower_id == follower_id or line.custody is not wanted.custody
 
 
 def _grants(wanted: DesiredGrants) -> tuple[Grant, ...]:

@@ -13,13 +13,14 @@ from certline_master.api.context import By, Here, ObjectName
 from certline_master.api.examples import CHANGED, shown
 from certline_master.api.fleet_work import FleetWork
 from certline_master.api.services import Services
-from certline_master.api.views import HttpView, IssuerView, ZoneView
+from certline_master.api.views import GroupView, HttpView, IssuerView, ZoneView
 from certline_master.domain.access import Caller
 from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound
 from certline_master.domain.fleet import (
     SECTIONS,
     DesiredFleet,
     DesiredFollower,
+    DesiredGroup,
     DesiredHttp,
     DesiredIssuer,
     DesiredLine,
@@ -29,8 +30,8 @@ from certline_master.domain.fleet import (
     Thing,
 )
 from certline_master.domain.fleet_changes import Change, OrderCaused
-from certline_master.domain.fleet_faults import pointer
 from certline_master.domain.model import Owner
+from certline_master.domain.pointers import pointer
 from certline_master.domain.ports import Records
 from certline_shared.names import normalise
 
@@ -67,6 +68,7 @@ _add_changes("zone", DesiredZone, examples.ZONE)
 _add_changes("http", DesiredHttp, examples.HTTP)
 _add_changes("line", DesiredLine, examples.LINE)
 _add_changes("follower", DesiredFollower, examples.FOLLOWER)
+_add_changes("group", DesiredGroup, examples.GROUP)
 
 
 def _put(services: Services, caller: Caller, kind: Kind, name: str, wanted: Any) -> Changed:
@@ -130,6 +132,8 @@ def _all(records: Records, caller: Caller, kind: Kind) -> Sequence[Thing]:
             return records.lines.all(caller, limit=1_000_000)
         case "follower":
             return records.followers.all(caller)
+        case "group":
+            return records.groups.all(caller)
 
 
 _ISSUER = examples.ISSUER | {
@@ -165,6 +169,22 @@ def zones(services: Here, caller: By) -> list[ZoneView]:
 def zone(name: str, services: Here, caller: By) -> ZoneView:
     with services.store.read() as records:
         return ZoneView.of(records.zones.get(caller, normalise(name)))
+
+
+_GROUP = {"name": "web", "owner": "file", "grants": examples.GROUP["grants"], "followers": ["web-1", "web-2"]}
+
+
+@router.get("/groups", tags=["groups"], summary="All groups of followers", **shown([_GROUP]))
+def groups(services: Here, caller: By) -> list[GroupView]:
+    with services.store.read() as records:
+        followers = records.followers.all(caller)
+        return [GroupView.of(group, followers) for group in records.groups.all(caller)]
+
+
+@router.get("/groups/{name}", tags=["groups"], summary="One group of followers", **shown(_GROUP))
+def group(name: ObjectName, services: Here, caller: By) -> GroupView:
+    with services.store.read() as records:
+        return GroupView.of(records.groups.get(caller, name), records.followers.all(caller))
 
 
 @router.get("/http", tags=["http"], summary="All names proven by http-01", **shown([_HTTP]))

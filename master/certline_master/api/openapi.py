@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from certline_master.api import described
 from certline_master.api.bodies import component_schemas
-from certline_master.api.permissions import LEAST
+from certline_master.domain.access import LEAST
 
 _METHODS = ("get", "put", "post", "delete")
 
@@ -38,6 +39,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         schemas |= component_schemas()
+        described.complete(made, LEAST)
         for method, path, operation in operations(made):
             least = LEAST[method.upper(), path]
             operation["x-needs"] = str(least) if least else "nothing"

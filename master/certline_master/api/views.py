@@ -1,6 +1,6 @@
 """What is shown of each object: never a secret, never what only the master's own workers need."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,9 @@ from certline_master.domain.model import (
     Deployment,
     Failure,
     Follower,
+    Grant,
     GrantKind,
+    Group,
     HttpName,
     Issuer,
     Order,
@@ -74,6 +76,9 @@ class FollowerView:
     owner: str
     state: str
     grants: dict[str, list[str]]
+    groups: tuple[str, ...]
+    group_grants: dict[str, list[str]]  # what it has through its groups
+    networks: tuple[str, ...]  # where its requests must come from; empty for anywhere
     agent: str | None
     created: datetime | None
     enrolled: datetime | None
@@ -82,12 +87,29 @@ class FollowerView:
 
     @classmethod
     def of(cls, follower: Follower) -> "FollowerView":
-        kinds = {kind: sorted(grant.name for grant in follower.grants if grant.kind is kind) for kind in GrantKind}
-        grants = {str(kind): names for kind, names in kinds.items() if names}
         return cls(
-            follower.name, follower.id, follower.owner, follower.state, grants, follower.agent, follower.created,
+            follower.name, follower.id, follower.owner, follower.state, _by_kind(follower.grants), follower.groups,
+            _by_kind(follower.group_grants), follower.networks, follower.agent, follower.created,
             follower.enrolled, follower.last_seen, follower.manifest_serial,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    name: str
+    owner: str
+    grants: dict[str, list[str]]
+    followers: tuple[str, ...]  # those that are in it
+
+    @classmethod
+    def of(cls, group: Group, followers: Iterable[Follower]) -> "GroupView":
+        members = tuple(one.name for one in followers if group.name in one.groups)
+        return cls(group.name, group.owner, _by_kind(group.grants), members)
+
+
+def _by_kind(grants: Iterable[Grant]) -> dict[str, list[str]]:
+    names = {str(kind): sorted({grant.name for grant in grants if grant.kind is kind}) for kind in GrantKind}
+    return {kind: found for kind, found in names.items() if found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +192,14 @@ class DeploymentView:
     state: str
     error: str | None
     updated: datetime
+    goal: str | None  # the last step that the host has configured; null: it has not told
+    retry_at: datetime | None
+    seen: dict[str, str]  # what the host's probe was shown: target -> SHA-256 of the leaf
+    alarmed: datetime | None  # when an event told that it is late
 
     @classmethod
-    def of(cls, deployment: Deployment, followers: Mapping[str, str]) -> "DeploymentView":
-        name = followers.get(deployment.follower_id, deployment.follower_id)
-        return cls(name, deployment.version, deployment.state, deployment.error, deployment.updated)
+    def of(cls, one: Deployment, followers: Mapping[str, str]) -> "DeploymentView":
+        return cls(
+            followers.get(one.follower_id, one.follower_id), one.version, one.state, one.error, one.updated, one.goal,
+            one.retry_at, one.seen, one.alarmed,
+        )  # fmt: skip

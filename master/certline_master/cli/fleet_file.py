@@ -186,6 +186,7 @@ def _desired(fleet: FleetPart) -> dict[str, Any]:
         "followers": {
             name: follower.model_dump(mode="json", exclude_defaults=True) for name, follower in fleet.followers.items()
         },
+        "groups": {name: group.model_dump(mode="json", exclude_defaults=True) for name, group in fleet.groups.items()},
         "lines": {name: _given(line.model_dump(mode="json")) for name, line in fleet.lines.items()},
     }
 

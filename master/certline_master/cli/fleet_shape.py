@@ -10,6 +10,7 @@ from cryptography import x509
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from certline_master.domain.model import Custody
 from certline_shared.keys import KeyType
 
 MOST_BYTES = 1_000_000  # of a file that the fleet file refers to
@@ -90,11 +91,15 @@ class ZonePart(_Part):
 
 
 class LinePart(_Part):
-    follower: str = Field(description="the follower that gets the certificate")
+    follower: str = Field(default="", description="the follower that gets the certificate and keeps its key")
     names: list[str] = Field(min_length=1, description="the certificate's DNS names")
     issuer: str = Field(default="", description="left out: the default issuer")
     profile: str = Field(default="", description="left out: the issuer's")
     key_types: list[Annotated[KeyType, Field(strict=False)]] = [KeyType.ECDSA_P256]
+    custody: Annotated[Custody, Field(strict=False)] = Field(
+        default=Custody.FOLLOWER,
+        description="master: the master makes the key and seals it to each follower that may pull the line",
+    )
 
 
 class GrantsPart(_Part):
@@ -102,8 +107,14 @@ class GrantsPart(_Part):
     pull: list[str] = Field(default=[], description="lines whose key the master keeps, which the follower may have")
 
 
+class GroupPart(_Part):
+    grants: GrantsPart = GrantsPart()
+
+
 class FollowerPart(_Part):
     grants: GrantsPart = GrantsPart()
+    groups: list[str] = Field(default=[], description="groups whose grants it has beside its own")
+    networks: list[str] = Field(default=[], description="CIDR: where its requests must come from; left out: anywhere")
 
 
 class FleetPart(_Part):
@@ -114,6 +125,7 @@ class FleetPart(_Part):
     issuers: dict[str, IssuerPart] = Field(default={}, description="CAs, by a name of your choice")
     zones: dict[str, ZonePart] = Field(default={}, description="DNS zones and the solver that may change each")
     http: dict[str, str] = Field(default={}, description="DNS names proven by http-01, and by which solver: listener")
+    groups: dict[str, GroupPart] = Field(default={}, description="grants that several followers share")
     followers: dict[str, FollowerPart] = Field(default={}, description="hosts, and what each may ask for")
     lines: dict[str, LinePart] = Field(default={}, description="certificate lines made by the operator")
 

@@ -1,23 +1,25 @@
 """The fleet as somebody wants it (the members of the fleet file), beside the fleet as it is. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from certline_master.domain.model import Follower, HttpName, Issuer, Line, Owner, Zone
+from certline_master.domain.model import Custody, Follower, Group, HttpName, Issuer, Line, Owner, Zone
+from certline_master.domain.networks import networks_of
 from certline_shared.keys import KeyType
 from certline_shared.names import normalise
 
-Kind = Literal["issuer", "zone", "http", "line", "follower"]
-Thing = Issuer | Zone | HttpName | Line | Follower
+Kind = Literal["issuer", "zone", "http", "group", "line", "follower"]
+Thing = Issuer | Zone | HttpName | Group | Line | Follower
 
-KINDS: tuple[Kind, ...] = ("issuer", "zone", "http", "follower", "line")
+KINDS: tuple[Kind, ...] = ("issuer", "zone", "http", "group", "follower", "line")
 """What refers to others stands after them."""
 
 SECTIONS: Mapping[Kind, str] = {
     "issuer": "issuers",
     "zone": "zones",
     "http": "http",
+    "group": "groups",
     "line": "lines",
     "follower": "followers",
 }
@@ -51,11 +53,12 @@ class DesiredHttp:
 
 @dataclass(frozen=True, slots=True)
 class DesiredLine:
-    follower: str
     names: tuple[str, ...]
+    follower: str | None = None  # left out where the master keeps the key: then followers are granted to pull it
     issuer: str | None = None  # left out: the default one
     profile: str | None = None
     key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P256,)
+    custody: Custody = Custody.FOLLOWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,17 @@ class DesiredGrants:
 
 
 @dataclass(frozen=True, slots=True)
+class DesiredGroup:
+    """What every follower that names it is granted beside its own."""
+
+    grants: DesiredGrants = field(default_factory=DesiredGrants)
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredFollower:
     grants: DesiredGrants = field(default_factory=DesiredGrants)
+    groups: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # CIDR: where its requests must come from; none for anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,7 @@ class DesiredFleet:
     http: dict[str, DesiredHttp] = field(default_factory=dict)
     lines: dict[str, DesiredLine] = field(default_factory=dict)
     followers: dict[str, DesiredFollower] = field(default_factory=dict)
+    groups: dict[str, DesiredGroup] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> Mapping[str, Any]:
         objects: Mapping[str, Any] = getattr(self, SECTIONS[kind])
@@ -91,13 +104,19 @@ def normal(desired: DesiredFleet) -> DesiredFleet:
         zones={normalise(name): zone for name, zone in desired.zones.items()},
         http={normalise(name): http for name, http in desired.http.items()},
         lines={name: _with_names(line) for name, line in desired.lines.items()},
-        followers={name: DesiredFollower(_grants(one.grants)) for name, one in desired.followers.items()},
+        followers={name: _with_grants(one) for name, one in desired.followers.items()},
+        groups={name: DesiredGroup(_grants(one.grants)) for name, one in desired.groups.items()},
     )
 
 
 def _with_names(line: DesiredLine) -> DesiredLine:
     names = tuple(dict.fromkeys(normalise(name) for name in line.names))
-    return DesiredLine(line.follower, names, line.issuer, line.profile, line.key_types)
+    return replace(line, names=names)
+
+
+def _with_grants(follower: DesiredFollower) -> DesiredFollower:
+    groups, networks = tuple(sorted(set(follower.groups))), networks_of(follower.networks)
+    return DesiredFollower(_grants(follower.grants), groups, networks)
 
 
 def _grants(grants: DesiredGrants) -> DesiredGrants:
@@ -116,6 +135,7 @@ class Current:
     http: tuple[HttpName, ...] = ()
     lines: tuple[Line, ...] = ()
     followers: tuple[Follower, ...] = ()
+    groups: tuple[Group, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> "tuple[Thing, ...]":

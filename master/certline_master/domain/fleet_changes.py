@@ -10,6 +10,7 @@ from certline_master.domain.fleet import (
     DesiredFleet,
     DesiredFollower,
     DesiredGrants,
+    DesiredGroup,
     DesiredIssuer,
     DesiredLine,
     DesiredZone,
@@ -17,7 +18,7 @@ from certline_master.domain.fleet import (
     Scope,
     Thing,
 )
-from certline_master.domain.model import Follower, Grant, GrantKind, HttpName, Issuer, Line, Owner, Zone
+from certline_master.domain.model import Custody, Follower, Grant, GrantKind, Group, HttpName, Issuer, Line, Owner, Zone
 
 MOST_DELETED_SHARE = 0.2
 FEWEST_GUARDED = 5
@@ -52,7 +53,7 @@ class OrderCaused:
 
 # What refers to others is made after them and removed before them.
 _DELETED_FIRST: tuple[Kind, ...] = ("line",)
-_DELETED_LAST: tuple[Kind, ...] = ("follower", "http", "zone", "issuer")
+_DELETED_LAST: tuple[Kind, ...] = ("follower", "group", "http", "zone", "issuer")
 
 
 def difference(
@@ -110,7 +111,7 @@ def _reason_to_order(change: Change) -> str | None:
     """As the planner decides: other names or key types make another certificate, another issuer only the next one."""
     if change.action == "create":
         return "the first certificate"
-    causes = [one.field for one in change.fields if one.field in ("names", "key_types")]
+    causes = [one.field for one in change.fields if one.field in ("custody", "names", "key_types")]
     return f"the {' and '.join(causes).replace('_', ' ')} changed" if change.action == "update" and causes else None
 
 
@@ -144,6 +145,11 @@ def _wanted_grants(wanted: DesiredGrants) -> dict[str, list[str]]:
     return {kind: list(names) for kind, names in (("pull", wanted.pull), ("request", wanted.request)) if names}
 
 
+def _custody(line: Line | DesiredLine) -> str | None:
+    """Told only where it is not the usual one."""
+    return str(line.custody) if line.custody is Custody.MASTER else None
+
+
 def _shown(member: str, value: Any) -> Any:
     if member == "secret":
         return f"a secret ({value[:8]})" if value else None
@@ -175,6 +181,7 @@ class _Facts:
                 return {"solver": thing.solver}
             case Line():
                 return {
+                    "custody": _custody(thing),
                     "follower": self._name_of(thing.follower_id, self.current.followers),
                     "names": sorted(thing.names),
                     "issuer": self._name_of(thing.issuer_id, self.current.issuers),
@@ -182,6 +189,9 @@ class _Facts:
                     "key_types": [str(key_type) for key_type in thing.key_types],
                 }
             case Follower():
+                grants, groups = _grants(thing.grants), sorted(thing.groups)
+                return {"grants": grants, "groups": groups, "networks": list(thing.networks)}
+            case Group():
                 return {"grants": _grants(thing.grants)}
 
     def wanted(self, name: str, thing: Any) -> dict[str, Any]:
@@ -192,9 +202,12 @@ class _Facts:
                 return {"solver": thing.solver, "settings": thing.settings, "secret": secret}
             case DesiredLine():
                 names, key_types = sorted(thing.names), [str(key_type) for key_type in thing.key_types]
-                facts = {"follower": thing.follower, "names": names, "issuer": thing.issuer}
+                facts = {"custody": _custody(thing), "follower": thing.follower, "names": names, "issuer": thing.issuer}
                 return facts | {"profile": thing.profile, "key_types": key_types}
             case DesiredFollower():
+                grants, groups = _wanted_grants(thing.grants), list(thing.groups)
+                return {"grants": grants, "groups": groups, "networks": list(thing.networks)}
+            case DesiredGroup():
                 return {"grants": _wanted_grants(thing.grants)}
             case DesiredIssuer():
                 return {
@@ -208,7 +221,9 @@ class _Facts:
         return {"solver": thing.solver}
 
     def moves(self, held: Thing | None, wanted: DesiredLine) -> bool:
-        return held is not None and self.of(held)["follower"] != wanted.follower
+        """From host to host; between host and master it stays the same line, with a new key."""
+        stays = not isinstance(held, Line) or held.custody is not wanted.custody
+        return not stays and held is not None and self.of(held)["follower"] != wanted.follower
 
     @staticmethod
     def _name_of(wanted_id: str | None, among: "tuple[Issuer, ...] | tuple[Follower, ...]") -> str | None:

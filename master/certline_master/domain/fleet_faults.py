@@ -7,28 +7,26 @@ from urllib.parse import urlsplit
 from certline_master.domain.authorization import choose
 from certline_master.domain.errors import Fault, SolverError
 from certline_master.domain.fleet import KINDS, SECTIONS, Current, DesiredFleet, DesiredIssuer, DesiredLine, Kind, Scope
-from certline_master.domain.model import HttpName, Owner, Zone
+from certline_master.domain.grant_faults import grant_faults
+from certline_master.domain.model import Custody, HttpName, Owner, Zone
 from certline_master.domain.planning import NoProfile, choose_profile
+from certline_master.domain.pointers import pointer
 from certline_shared.names import BadName, base, check_object_name, is_wildcard, normalise, normalise_all
 
 HTTP_SOLVERS = frozenset({"listener"})
 
-_OBJECTS: tuple[Kind, ...] = ("issuer", "line", "follower")  # named by us
+_OBJECTS: tuple[Kind, ...] = ("issuer", "group", "line", "follower")  # named by us
 _HOSTS: tuple[Kind, ...] = ("zone", "http")  # named by DNS
 
 Follow = Callable[[str], str]
 
 
-def pointer(*parts: "str | int") -> str:
-    """RFC 6901."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
-
-
 def faults(desired: DesiredFleet, current: Current, scope: Scope, solvers: Iterable[str]) -> list[Fault]:
     """Everything that can be told without asking anybody; [] when there is nothing."""
     check = _Check(desired, current, scope, frozenset(solvers))
-    parts = (check.names(), check.owners(), check.issuers(), check.solvers_known(), check.lines(), check.grants())
-    return [fault for part in (*parts, check.left_behind()) for fault in part]
+    parts = (check.names(), check.owners(), check.issuers(), check.solvers_known(), check.lines())
+    more = (grant_faults(desired, current, scope), check.left_behind())
+    return [fault for part in (*parts, *more) for fault in part]
 
 
 def unproven(desired: DesiredFleet, http: Iterable[HttpName], zones: Iterable[Zone], follow: Follow) -> list[Fault]:
@@ -162,27 +160,26 @@ class _Check:
                 yield Fault(pointer("lines", name, "key_types"), "list exactly one key type (several come later)")
 
     def _references(self, name: str, line: DesiredLine) -> Iterator[Fault]:
-        if line.follower not in self.known("follower"):
-            yield Fault(
-                pointer("lines", name, "follower"), f"there is no follower {line.follower!r}: add it to `followers:`"
-            )
+        why_not = self._whose(line)
+        if why_not:
+            yield Fault(pointer("lines", name, "follower"), why_not)
         if line.issuer is not None and line.issuer not in self.known("issuer"):
             yield Fault(pointer("lines", name, "issuer"), f"there is no issuer {line.issuer!r}: add it to `issuers:`")
         if line.issuer is None and not self._has_default():
             yield Fault(pointer("lines", name), "has no issuer: name one, or mark an issuer with `default: true`")
 
+    def _whose(self, line: DesiredLine) -> str | None:
+        if line.custody is Custody.MASTER and line.follower is not None:
+            return "the master keeps the key of this line: leave it out, and grant followers to pull the line"
+        if line.custody is Custody.FOLLOWER and line.follower is None:
+            return "is missing: name the host that keeps the key, or write `custody: master`"
+        if line.follower is not None and line.follower not in self.known("follower"):
+            return f"there is no follower {line.follower!r}: add it to `followers:`"
+        return None
+
     def _has_default(self) -> bool:
         kept = (one for one in self.current.issuers if not self.scope.covers("issuer", one))
         return any(one.default for one in self.desired.issuers.values()) or any(one.is_default for one in kept)
-
-    def grants(self) -> Iterator[Fault]:
-        for name, follower in self.desired.followers.items():
-            for index, granted in enumerate(follower.grants.request):
-                yield from _faulty(pointer("followers", name, "grants", "request", index), normalise, granted)
-            for index, granted in enumerate(follower.grants.pull):
-                if granted not in self.known("line"):
-                    text = f"there is no line {granted!r}: add it to `lines:`, or correct the name"
-                    yield Fault(pointer("followers", name, "grants", "pull", index), text)
 
     def left_behind(self) -> Iterator[Fault]:
         """Lines that stay, managed by others, must not lose what they refer to."""

@@ -41,7 +41,7 @@ from certline_master.domain.model import (
     VersionState,
     Zone,
 )
-from certline_master.domain.rollout import Wave
+from certline_master.domain.rollout import Progress, Wave
 
 T = TypeVar("T")
 
@@ -343,8 +343,14 @@ class WaveRecords(Protocol):
         """Those of live versions that not all may have yet."""
         ...
 
-    def move(self, caller: Caller, was: Wave, then: Wave) -> bool:
-        """False, and nothing changed, when it is not as it was any more: somebody else moved it."""
+    def progress(self, caller: Caller, wave: Wave, now: datetime) -> Progress | None:
+        """How the wave's followers do; None where the line has no rollout (any more)."""
+        ...
+
+    def move(self, caller: Caller, progress: Progress, then: Wave, *, now: datetime) -> bool:
+        """What becomes of a wave; who comes in with the step is noted as offered the version. False, and nothing
+        changed, when it is not as it was any more: somebody else moved it.
+        """
         ...
 
 

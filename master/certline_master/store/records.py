@@ -4,6 +4,7 @@ from certline_master.domain.ports import Records
 from certline_master.store.data_keys import DataKeys
 from certline_master.store.events import Events
 from certline_master.store.followers import Followers
+from certline_master.store.groups import Groups
 from certline_master.store.identities import Identities
 from certline_master.store.instance import Instance
 from certline_master.store.introductions import Introductions
@@ -12,6 +13,7 @@ from certline_master.store.keys import Keys
 from certline_master.store.lines import Lines
 from certline_master.store.orders import Orders
 from certline_master.store.revocations import Revocations
+from certline_master.store.seals import Seals
 from certline_master.store.secrets import Secrets
 from certline_master.store.session import Session
 from certline_master.store.standings import Standings
@@ -28,6 +30,7 @@ class SqlRecords:
         self.zones = Zones(session)
         self.http = HttpNames(session)
         self.followers = Followers(session)
+        self.groups = Groups(session)
         self.identities = Identities(session)
         self.introductions = Introductions(session)
         self.lines = Lines(session)
@@ -37,6 +40,7 @@ class SqlRecords:
         self.orders = Orders(session)
         self.tokens = Tokens(session)
         self.events = Events(session)
+        self.seals = Seals(session)
         self.secrets = Secrets(session)
         self.instance = Instance(session)
         self.keys = Keys(session)

@@ -11,7 +11,6 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.custody import Slot
 from certline_master.domain.model import (
     DeploymentState,
-    Follower,
     Issuer,
     Line,
     LineCsr,
@@ -19,7 +18,7 @@ from certline_master.domain.model import (
     Version,
     VersionState,
 )
-from certline_master.store.followers import FOLLOWER, grants_of
+from certline_master.store.grants import FOLLOWER, followers_of
 from certline_master.store.issuers import Issuers
 from certline_master.store.keys import Keys
 from certline_master.store.order_rows import names_sha256
@@ -103,7 +102,8 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
         return []
     split = len(LINE.names)
     wishes = {line_id: LINE.read(row[:split]) for line_id, row in found.items()}
-    granted = grants_of(session, [line.follower_id for line in wishes.values() if line.follower_id])
+    theirs = followers_of(session, [found[line.id][split:] for line in wishes.values() if line.follower_id])
+    hosts = {follower.id: follower for follower in theirs}
     issuers = {issuer.id: issuer for issuer in Issuers(session).all(SYSTEM)}
     csrs, history = _csrs(session, wanted), _versions(session, wanted)
     unpulled = {row.line_id: row.unpulled for row in session.rows(_UNPULLED, wanted)}
@@ -111,9 +111,7 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
 
     def one(line: Line) -> LineSnapshot:
-        follower: Follower | None = None
-        if line.follower_id:
-            follower = FOLLOWER.read(found[line.id][split:], grants=tuple(granted[line.follower_id]))
+        follower = hosts.get(line.follower_id or "")
         issuer = _issuer_of(line, issuers)
         busy = _busy_until(line, issuer, under_way)
         held = tuple(csrs[line.id]), tuple(history[line.id])

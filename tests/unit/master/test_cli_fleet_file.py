@@ -59,6 +59,9 @@ def test_the_whole_file_becomes_the_body_of_the_api(folder: Path) -> None:
         followers:
           web-1: {grants: {request: [blog.example.com, "*.blog.example.com"]}}
           web-2:
+          web-3: {groups: [web], networks: [10.2.0.0/16], grants: {pull: [wide]}}
+        groups:
+          web: {grants: {request: [www.example.com], pull: [wide]}}
         lines:
           shop: {follower: web-1, names: [shop.example.com], issuer: letsencrypt, profile: p, key_types: [rsa-2048]}
           blog: {follower: web-1, names: [blog.example.com]}
@@ -88,7 +91,9 @@ def test_the_whole_file_becomes_the_body_of_the_api(folder: Path) -> None:
         "followers": {
             "web-1": {"grants": {"request": ["blog.example.com", "*.blog.example.com"]}},
             "web-2": {},
+            "web-3": {"groups": ["web"], "networks": ["10.2.0.0/16"], "grants": {"pull": ["wide"]}},
         },
+        "groups": {"web": {"grants": {"request": ["www.example.com"], "pull": ["wide"]}}},
         "lines": {
             "shop": {
                 "follower": "web-1",
