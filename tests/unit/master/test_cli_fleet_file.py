@@ -296,6 +296,7 @@ def test_the_example_file_is_read_without_a_fault(tmp_path: Path) -> None:
         "issuers": 1,
         "zones": 2,
         "http": 1,
+        "groups": 1,
         "followers": 1,
         "lines": 1,
     }
