@@ -39,6 +39,7 @@ def _code_of(error: Exception) -> int | None:
         "IdentityError": USAGE,
         "BadEnrolmentString": USAGE,
         "StateNotKept": FAILED,
+        "BadBundle": REFUSED,
         "StateError": USAGE,
         "EnrolmentError": REFUSED,
         "Refused": REFUSED,
@@ -77,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
     _add_sync(command("sync", _sync, "Do what is to be done now, and end."))
     command("plan", _plan, "Show what would be done now, and why; do nothing.")
     command("status", _status, "Show what this host has, by its own records.")
+    bundle = command(
+        "apply-bundle", _apply_bundle, "Use a bundle that was carried here from the master, without any connection."
+    )
+    bundle.add_argument("file", metavar="FILE", help="the bundle; - is standard input")
+    bundle.add_argument("--receipt", metavar="F", help="write what is to be carried back to the master here")
     config = command("config", _config, "Show the settings in use, or an example.")
     config.add_argument("what", choices=("show", "example"))
     return top
@@ -157,3 +163,9 @@ def _plan(options: argparse.Namespace) -> int:
     from certline_follower import commands
 
     return commands.plan(options, _find(options))
+
+
+def _apply_bundle(options: argparse.Namespace) -> int:
+    from certline_follower import bundle_command
+
+    return bundle_command.apply_bundle(options, _find(options))

@@ -109,14 +109,14 @@ def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
     done = [step for step in synced.done if words(step) not in ("report", "prune")]
     data = {
         "changed": synced.changed,
-        "done": [_data(step) for step in synced.done],
+        "done": [step_data(step) for step in synced.done],
         "failures": synced.failures,
         "notes": [*synced.notes, *synced.last.notes],
         "away": str(synced.last.away) if synced.last.away else None,
         "exit_code": code,
     }
     if options.output == "json" or done:
-        show(options, data, [_text(step) for step in done])
+        show(options, data, [step_text(step) for step in done])
     for trouble in _troubles(synced.last, synced.failures, [*synced.notes, *synced.last.notes]):
         print(f"certline-follower: {one_line(trouble)}", file=sys.stderr)  # noqa: T201 this is the command line
     return code
@@ -127,11 +127,13 @@ def _troubles(last: Outcome, failures: list[str], notes: list[str]) -> list[str]
     return list(dict.fromkeys([*away, *failures, *notes]))
 
 
-def _text(step: Step) -> str:
+def step_text(step: Step) -> str:
+    """A step in one line."""
     return one_line(f"{words(step)}: {step.reason}")
 
 
-def _data(step: Step) -> dict[str, object]:
+def step_data(step: Step) -> dict[str, object]:
+    """The same for scripts."""
     named = {name: getattr(step, name) for name in ("line", "service", "changed") if hasattr(step, name)}
     return {"step": type(step).__name__.lower(), **named, "text": words(step), "reason": step.reason}
 
@@ -144,7 +146,7 @@ def plan(options: argparse.Namespace, file: Path) -> int:
         planned, away = preview(host)
     notes += [*planned.notes, *([str(away)] if away else [])]
     look = planned.next_look.isoformat() if planned.next_look else None
-    data = {"steps": [_data(step) for step in planned.steps], "notes": notes, "next_look": look}
-    lines = [_text(step) for step in planned.steps] or ["nothing to do"]
+    data = {"steps": [step_data(step) for step in planned.steps], "notes": notes, "next_look": look}
+    lines = [step_text(step) for step in planned.steps] or ["nothing to do"]
     show(options, data, [*lines, *(f"note: {one_line(note)}" for note in notes)])
     return AWAY if away else NOTHING

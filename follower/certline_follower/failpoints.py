@@ -1,5 +1,5 @@
 """The names of all places where a test may kill the follower."""
 
-from certline_follower import disk, enrolment, installing, steps
+from certline_follower import carried, disk, enrolment, installing, steps
 
-FAILPOINTS = (*enrolment.FAILPOINTS, *steps.FAILPOINTS, *installing.FAILPOINTS, *disk.FAILPOINTS)
+FAILPOINTS = (*enrolment.FAILPOINTS, *carried.FAILPOINTS, *steps.FAILPOINTS, *installing.FAILPOINTS, *disk.FAILPOINTS)

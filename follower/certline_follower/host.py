@@ -61,6 +61,7 @@ class Host:
     manifest: Manifest | None = None
     looker: Looker = field(default_factory=TlsLooker)
     forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now, see deploying.py
+    keys_refused_until: float = 0.0  # monotonic: when to try again to change this host's keys
     sequence: Sequence | None = None  # of changing requests; opened with the first
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # around the wait for the master
 

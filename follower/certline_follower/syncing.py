@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from certline_follower.custody import MASTER
 from certline_follower.ending import AWAY, CHANGED, FAILED, NOTHING, REFUSED
 from certline_follower.host import Host
 from certline_follower.master_faults import Refused, Unreachable
@@ -64,8 +65,11 @@ def sync(host: Host, timeout: float) -> Synced:
 
 def _worth_waiting(host: Host, outcome: Outcome) -> bool:
     """Whether a line that was asked for may still get its first version from the master."""
-    lines = [host.state.line(name) for name in outcome.waiting]
-    return outcome.away is None and any(line.asked and not line.held_back and not line.pulled for line in lines)
+    if outcome.away is not None:
+        return False
+    made = {line.name for line in host.manifest.lines if line.custody == MASTER} if host.manifest else set()
+    lines = {name: host.state.line(name) for name in outcome.waiting}
+    return any((line.asked or name in made) and not line.held_back and not line.pulled for name, line in lines.items())
 
 
 def _add(synced: Synced, outcome: Outcome) -> None:
