@@ -36,6 +36,7 @@ class SqlStore:
     ) -> None:
         self._database, self._clock, self._chance, self._lock = found, clock, chance, lock
         self._vault = Vault(kek, chance)
+        self._chain = chance.uuid()  # of the events that this process writes
         self._readers = reading_engine(found)
         self._transactions = WriterConnection(writing_engine(found), found.begin_write, self._records, clock)
         self._writer = Writer(self._transactions)
@@ -116,7 +117,8 @@ class SqlStore:
         return SqlRecords(self._session(connection))
 
     def _session(self, connection: Connection) -> Session:
-        return Session(connection, self._clock, self._chance, self._vault, self._database.sqlite_path is None)
+        is_postgres = self._database.sqlite_path is None
+        return Session(connection, self._clock, self._chance, self._vault, is_postgres, self._chain)
 
 
 def open_store(

@@ -27,6 +27,7 @@ class Session:
     chance: Chance
     vault: "Vault"
     is_postgres: bool
+    chain: str  # of the events that this process writes
 
     def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
         return self.connection.execute(statement, parameters).all()

@@ -61,7 +61,7 @@ events = Table(
     # The hash chain of the master that wrote it:
     text("chain", optional=True),
     Column("link", Integer),
-    Column("hash", LargeBinary),
+    text("hash", optional=True),
     Index(None, "subject", "id"),
     Index(None, "chain", "link", unique=True),
     sqlite_autoincrement=True,
@@ -74,10 +74,11 @@ seals = Table(
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("at", Time, nullable=False),
     Column("heads", Json, nullable=False),
-    Column("previous", LargeBinary),
-    Column("hash", LargeBinary, nullable=False),
-    Column("signature", LargeBinary, nullable=False),
-    text("keyid"),
+    Column("up_to", BigInteger, nullable=False),
+    Column("previous", Text, nullable=False, unique=True),  # so two masters cannot seal side by side
+    text("hash"),
+    text("signature"),
+    text("key"),
     sqlite_autoincrement=True,
 )
 

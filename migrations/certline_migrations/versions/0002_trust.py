@@ -43,18 +43,20 @@ def _installation() -> None:
 def _events() -> None:
     op.add_column("events", _text("chain", optional=True))
     op.add_column("events", sa.Column("link", sa.Integer(), nullable=True))
-    op.add_column("events", sa.Column("hash", sa.LargeBinary(), nullable=True))
+    op.add_column("events", _text("hash", optional=True))
     op.create_index("ix_events_chain_link", "events", ["chain", "link"], unique=True)
     op.create_table(
         "seals",
         sa.Column("id", COUNTER, autoincrement=True, nullable=False),
         sa.Column("at", TIME, nullable=False),
         _text("heads"),
-        sa.Column("previous", sa.LargeBinary(), nullable=True),
-        sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.Column("signature", sa.LargeBinary(), nullable=False),
-        _text("keyid"),
+        sa.Column("up_to", sa.BigInteger(), nullable=False),
+        _text("previous"),
+        _text("hash"),
+        _text("signature"),
+        _text("key"),
         sa.PrimaryKeyConstraint("id", name="pk_seals"),
+        sa.UniqueConstraint("previous", name="uq_seals_previous"),
         sqlite_autoincrement=True,
     )
 
