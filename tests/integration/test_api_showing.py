@@ -93,7 +93,7 @@ def test_a_version_that_its_host_holds_back_is_counted_and_listed_until_it_is_in
     }  # fmt: skip
     assert datetime.fromisoformat(found["since"]) == since
     assert status["counts"]["not_deployed"] == 1
-    assert line["not_deployed"] == found
+    assert line["not_deployed"] == [found]
     assert f"; version 1 is held back on web-1 since {since:%Y-%m-%d %H:%M} UTC: {error}" in line["standing"]
     assert bed.ask("GET", "/v1/lines").json() == [line]
     tell(host, DeploymentReport("shop", 1, "reloaded"))

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from certline_master.api.bodies import IssueBody, body_of
 from certline_master.api.context import OBJECT_NAME, By, Here, ObjectName
 from certline_master.api.examples import LINE, shown
-from certline_master.api.line_views import LineDetail, LineView, line_views
+from certline_master.api.line_views import LineDetail, LineView, line_views, lines_with_hosts
+from certline_master.api.rollouts import rollout_view
 from certline_master.api.services import Services
 from certline_master.api.views import DeploymentView, OrderView, VersionView
 from certline_master.domain.access import Caller
@@ -22,11 +23,12 @@ MOST = 1000
 
 _RENEWS = "renews 2026-12-03 03:12 UTC: inside the CA's window"
 _LINE = {
-    "name": "shop", "owner": "file", "follower": "web-1", "names": LINE["names"], "shown": LINE["names"],
+    "name": "shop", "owner": "file", "custody": "follower", "follower": "web-1",
+    "followers": ["web-1"], "names": LINE["names"], "shown": LINE["names"],
     "issuer": "staging", "profile": None, "key_types": ["ecdsa-p256"], "version": 3,
     "not_after": "2027-02-18T12:00:00Z", "renews": "2026-12-03T03:12:00Z",
     "standing": f"version 3 is live; {_RENEWS}", "failing": False, "why_failing": None,
-    "not_deployed": None, "csr_wanted": [],
+    "not_deployed": [], "csr_wanted": [], "paused": None,
 }  # fmt: skip
 _CERTIFICATE = {
     "key_type": "ecdsa-p256", "names": LINE["names"], "serial": "3f2a", "spki_sha256": "0a1b…64 hex digits",
@@ -44,8 +46,17 @@ _ORDER = {
 }  # fmt: skip
 _DEPLOYMENT = {
     "follower": "web-1", "version": 3, "state": "reloaded", "error": None, "updated": "2026-11-20T12:00:03Z",
+    "goal": "reloaded", "retry_at": None, "seen": {}, "alarmed": None,
 }  # fmt: skip
-_DETAIL = {"line": _LINE, "versions": [_VERSION], "orders": [_ORDER], "deployments": [_DEPLOYMENT]}
+STANDING = {
+    "line": "shop", "follower": "web-1", "wanted": 3, "pulled": 3, "installed": 3, "reloaded": 3, "served": None,
+    "goal": "reloaded", "arrived": True, "late": False, "since": "2026-11-20T12:00:02Z", "error": None,
+    "retry_at": None, "seen": {}, "text": "version 3 is reloaded on web-1",
+}  # fmt: skip
+_DETAIL = {
+    "line": _LINE, "versions": [_VERSION], "orders": [_ORDER], "hosts": [STANDING], "deployments": [_DEPLOYMENT],
+    "rollout": None,
+}  # fmt: skip
 EVENT = {
     "id": 42, "at": "2026-11-20T12:00:02Z", "kind": "order.issued", "actor": "system", "subject": "line:shop",
     "text": "version 3 was issued", "data": {"serial": "3f2a"},
@@ -63,7 +74,7 @@ def lines(
     now = services.clock.now()
     with services.store.read() as records:
         found = records.lines.all(caller, after=after, limit=limit)
-        views = line_views(records, caller, [line.id for line in found], now)
+        views = line_views(records, caller, [line.id for line in found], now, services.alarms)
     return sorted(views, key=lambda line: line.name)
 
 
@@ -74,14 +85,16 @@ def line(name: ObjectName, services: Here, caller: By) -> LineDetail:
 
 
 def _detail(services: Services, records: Records, caller: Caller, name: str) -> LineDetail:
-    found = records.lines.get(caller, name)
-    (view,) = line_views(records, caller, [found.id], services.clock.now())
-    followers = {found.follower_id: view.follower} if found.follower_id and view.follower else {}
+    found, now = records.lines.get(caller, name), services.clock.now()
+    ((view, hosts),) = lines_with_hosts(records, caller, [found.id], now, services.alarms)
+    followers = {one.id: one.name for one in records.standings.receivers(caller, [found.id]).get(found.id, ())}
     deployments = records.followers.deployments(caller, line_id=found.id)
     return LineDetail(
         line=view,
         versions=tuple(VersionView.of(version) for version in records.versions.all(caller, found.id)),
         orders=tuple(OrderView.of(order) for order in records.orders.of_line(caller, found.id)),
+        hosts=hosts,
+        rollout=rollout_view(records, caller, found, view.version, now=now),
         deployments=tuple(DeploymentView.of(deployment, followers) for deployment in deployments),
     )
 

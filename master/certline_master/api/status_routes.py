@@ -14,8 +14,8 @@ from certline_master.api.examples import shown
 from certline_master.api.line_routes import EVENT
 from certline_master.api.line_views import line_views
 from certline_master.api.problems import Refused
+from certline_master.domain.deployment import NotDeployed
 from certline_master.domain.model import Event
-from certline_master.domain.troubles import NotDeployed
 
 router = APIRouter()
 
@@ -114,14 +114,14 @@ def status(services: Here, caller: By) -> Status:
     now = services.clock.now()
     with services.store.read() as records:
         found = records.lines.all(caller, limit=1_000_000)
-        lines = line_views(records, caller, [line.id for line in found], now)
+        lines = line_views(records, caller, [line.id for line in found], now, services.alarms)
         followers = records.followers.all(caller)
         orders = records.orders.live(caller)
     states = Counter(follower.state for follower in followers)
     failing = tuple(
         FailingLine(one.name, one.standing, one.why_failing) for one in lines if one.why_failing is not None
     )
-    missing = tuple(line.not_deployed for line in lines if line.not_deployed)
+    missing = tuple(one for line in lines for one in line.not_deployed)
     counts = {
         "lines": len(lines),
         "lines_live": sum(line.version is not None for line in lines),

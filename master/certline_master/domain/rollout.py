@@ -43,6 +43,15 @@ class Decision:
     wave: Wave
     text: str
 
+    @property
+    def sentence(self) -> str:
+        """For the event."""
+        return f"version {self.wave.version}: {self.text}"
+
+    @property
+    def data(self) -> dict[str, object]:
+        return {"version": self.wave.version, "step": self.wave.step, "stopped": self.wave.stopped}
+
 
 def steps(rollout: Rollout, receivers: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     """The followers of each step: the canaries, then the others by name, in groups."""
@@ -84,6 +93,11 @@ class Offers:
         good = (one for one in self.former if max(offered) <= one.number < self.live.number and _ends(one) > now)
         allowed = (one for one in (self.live, *good) if self.may_have(one.number, follower, offered))
         return max(allowed, key=lambda one: one.number, default=self.live)
+
+
+def first_to_end(versions: Iterable[Version]) -> Version | None:
+    """Of versions that are in use."""
+    return min(versions, key=_ends, default=None)
 
 
 def _ends(version: Version) -> datetime:
@@ -128,6 +142,15 @@ class Progress:
 
     def _over(self, one: Deployment | None) -> bool:
         return one is not None and (arrived(one) or (bool(one.error) and one.updated < self.wave.opened))
+
+
+KINDS = {
+    Move.OPEN: "rollout.opened",
+    Move.STOP: "rollout.stopped",
+    Move.FINISH: "rollout.finished",
+    Move.OVERRIDE: "rollout.overridden",
+}
+"""What the event of each move is called."""
 
 
 def decide(progress: Progress, now: datetime) -> Decision:

@@ -2,15 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, select, true, update
 
 from certline_master.domain.access import Caller, Role
-from certline_master.domain.model import VersionState
-from certline_master.domain.rollout import Wave
+from certline_master.domain.model import Rollout, VersionState
+from certline_master.domain.rollout import Offers, Progress, Wave, first_to_end
 from certline_master.store.scope import SEEN, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
-from certline_master.store.tables import lines, versions, waves
+from certline_master.store.standings import Standings
+from certline_master.store.tables import followers, lines, versions, waves
+from certline_master.store.versions import Versions
 
 _WAVE = Shape(Wave, waves)
 _OF_LINES = select(*_WAVE.columns).where(waves.c.line_id.in_(several("wanted"))).order_by(waves.c.version)
@@ -20,6 +24,8 @@ _UNDER_WAY = (
     .join(versions, and_(versions.c.line_id == waves.c.line_id, versions.c.number == waves.c.version))
     .where(waves.c.finished.is_(None), versions.c.state == VersionState.LIVE)
 )
+_STALE = update(followers).where(followers.c.id == param("wanted")).values(manifest_stale=true())
+_LINE = select(lines.c.rollout).where(lines.c.id == param("wanted"))
 _MOVE = (
     update(waves)
     .where(
@@ -54,9 +60,35 @@ class Waves:
         """Those of live versions that not all may have yet."""
         return [_WAVE.read(row) for row in self._session.rows(_UNDER_WAY)] if sees_all(caller) else []
 
-    def move(self, caller: Caller, was: Wave, then: Wave) -> bool:
-        """False, and nothing changed, when it is not as it was any more."""
+    def progress(self, caller: Caller, wave: Wave, now: datetime) -> Progress | None:
+        """How the wave's followers do; None where the line has no rollout, or a follower asks."""
+        line = self._session.row(_LINE, {"wanted": wave.line_id}) if sees_all(caller) else None
+        if line is None or line.rollout is None:
+            return None
+        standings = Standings(self._session)
+        receivers = standings.receivers(caller, [wave.line_id]).get(wave.line_id, ())
+        reported = {who: told for (_, who), told in standings.reported(caller, [wave.line_id]).items()}
+        offers = self._offers(caller, wave.line_id, line.rollout)
+        offered = {one.id: reported.get(one.id, {}) for one in receivers}
+        chosen = [offers.choose(one.name, offered[one.id], now) for one in receivers] if offers else []
+        return Progress(
+            wave,
+            line.rollout,
+            receivers,
+            {who: told[wave.version] for who, told in reported.items() if wave.version in told},
+            first_to_end(one for one in chosen if one.number != wave.version),
+        )
+
+    def _offers(self, caller: Caller, line_id: str, rollout: Rollout) -> Offers | None:
+        versions = Versions(self._session).all(caller, line_id)
+        live = next((one for one in versions if one.state is VersionState.LIVE), None)
+        former = tuple(one for one in versions if one.state is VersionState.RETIRED)
+        return Offers(live, former, rollout, self.of_lines(caller, [line_id]).get(line_id, {})) if live else None
+
+    def move(self, caller: Caller, progress: Progress, then: Wave, *, now: datetime) -> bool:
+        """Who comes in with the step is noted as offered the version."""
         caller.require(Role.OPERATOR)
+        was = progress.wave
         change = {
             "line": was.line_id,
             "which": was.version,
@@ -67,4 +99,10 @@ class Waves:
             "then_stopped": then.stopped,
             "then_finished": then.finished,
         }
-        return self._session.run(_MOVE, change) == 1
+        if not self._session.run(_MOVE, change):
+            return False
+        standings, moved = Standings(self._session), replace(progress, wave=then)
+        for one in moved.members():
+            standings.want(caller, one.id, was.line_id, was.version, now=now)
+        self._session.run(_STALE, [{"wanted": one.id} for one in progress.receivers])
+        return True
