@@ -40,7 +40,15 @@ from tests.fakes.chance import SeededChance
 from tests.fakes.clock import FakeClock
 from tests.fakes.engine import Engine
 from tests.fakes.solver import FakeSolver
-from tests.integration.api_hosts import HOST, JSON, MASTER_PRIVATE, MASTER_PUBLIC, FollowerClient, NewHost
+from tests.integration.api_hosts import (
+    HOST,
+    JSON,
+    MASTER_PRIVATE,
+    MASTER_PUBLIC,
+    SEALING_PUBLIC,
+    FollowerClient,
+    NewHost,
+)
 
 
 @dataclass
@@ -90,12 +98,15 @@ class Bed:
 
     # --- followers ---
 
-    def follower(self, name: str = "web-1", grants: "tuple[str, ...]" = ("blog.example.com",)) -> "FollowerClient":
+    def follower(
+        self, name: str = "web-1", grants: "tuple[str, ...]" = ("blog.example.com",), *, pulls: "tuple[str, ...]" = ()
+    ) -> "FollowerClient":
         """An enrolled follower (without going through enrolment, which has tests of its own)."""
         client = FollowerClient(self, *signing.generate_identity(), name=name)
         granted = tuple(Grant(GrantKind.REQUEST, grant) for grant in grants)
+        granted += tuple(Grant(GrantKind.PULL, line) for line in pulls)
         follower = Follower(
-            client.follower_id, name, Owner.API, FollowerState.ACTIVE, granted, client.public, b"s" * 1216
+            client.follower_id, name, Owner.API, FollowerState.ACTIVE, granted, client.public, SEALING_PUBLIC
         )
         self.store.write(lambda records: records.followers.save(SYSTEM, follower))
         return client

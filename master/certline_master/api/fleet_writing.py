@@ -142,7 +142,8 @@ class Writing:
     def _save_line(self, name: str) -> None:
         wanted = self.wanted.lines[name]
         follower_id = self.records.followers.get(self.caller, wanted.follower).id if wanted.follower else None
-        former = next((one for one in self.current.lines if one.name == name and _stays(one, wanted, follower_id)), None)
+        named = (one for one in self.current.lines if one.name == name)
+        former = next((one for one in named if _stays(one, wanted, follower_id)), None)
         line = former or Line(self.services.chance.uuid(), name, self.scope.owner, follower_id, wanted.names)
         self.records.lines.save(
             self.caller,

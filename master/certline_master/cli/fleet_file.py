@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from certline_master.cli import yaml_reader
 from certline_master.cli.failures import WRONG, CommandFailed
-from certline_master.cli.fleet_shape import Around, FleetPart, ZonePart, json_schema
+from certline_master.cli.fleet_shape import Around, FleetPart, LinePart, ZonePart, json_schema
 from certline_master.cli.yaml_reader import Document, YamlFault, escaped
+from certline_master.domain.model import Custody
 from certline_shared.names import BadName, normalise
 
 __all__ = ["FleetFile", "json_schema", "read"]
@@ -187,12 +188,17 @@ def _desired(fleet: FleetPart) -> dict[str, Any]:
             name: follower.model_dump(mode="json", exclude_defaults=True) for name, follower in fleet.followers.items()
         },
         "groups": {name: group.model_dump(mode="json", exclude_defaults=True) for name, group in fleet.groups.items()},
-        "lines": {name: _given(line.model_dump(mode="json")) for name, line in fleet.lines.items()},
+        "lines": {name: _line(line) for name, line in fleet.lines.items()},
     }
 
 
 def _issuer(part: dict[str, Any]) -> dict[str, Any]:
     return _given({"ca_certificates" if member == "ca_file" else member: value for member, value in part.items()})
+
+
+def _line(line: LinePart) -> dict[str, Any]:
+    usual = {"custody"} if line.custody is Custody.FOLLOWER else set()
+    return _given(line.model_dump(mode="json", exclude=usual))
 
 
 def _zone(zone: ZonePart) -> dict[str, Any]:

@@ -90,16 +90,24 @@ class ZonePart(_Part):
     secret: Secret = Field(default="", description="file:PATH or env:NAME of the TSIG key, base64")
 
 
+def _needed_by_custody(follower: str, info: ValidationInfo) -> str:
+    if not follower and info.data.get("custody") is Custody.FOLLOWER:
+        raise ValueError("is missing: name the host that keeps the key, or write `custody: master`")
+    return follower
+
+
 class LinePart(_Part):
-    follower: str = Field(default="", description="the follower that gets the certificate and keeps its key")
-    names: list[str] = Field(min_length=1, description="the certificate's DNS names")
-    issuer: str = Field(default="", description="left out: the default issuer")
-    profile: str = Field(default="", description="left out: the issuer's")
-    key_types: list[Annotated[KeyType, Field(strict=False)]] = [KeyType.ECDSA_P256]
     custody: Annotated[Custody, Field(strict=False)] = Field(
         default=Custody.FOLLOWER,
         description="master: the master makes the key and seals it to each follower that may pull the line",
     )
+    follower: Annotated[str, AfterValidator(_needed_by_custody)] = Field(
+        default="", validate_default=True, description="the follower that gets the certificate and keeps its key"
+    )
+    names: list[str] = Field(min_length=1, description="the certificate's DNS names")
+    issuer: str = Field(default="", description="left out: the default issuer")
+    profile: str = Field(default="", description="left out: the issuer's")
+    key_types: list[Annotated[KeyType, Field(strict=False)]] = [KeyType.ECDSA_P256]
 
 
 class GrantsPart(_Part):

@@ -52,7 +52,7 @@ WANTED = DesiredFleet(
     issuers={"ca": DesiredIssuer("https://ca.example/dir", default=True)},
     zones={"example.com": DesiredZone("rfc2136", {"server": "192.0.2.1"}, "key")},
     http={"www.example.net": DesiredHttp()},
-    lines={"shop": DesiredLine("web-1", ("shop.example.com",))},
+    lines={"shop": DesiredLine(("shop.example.com",), "web-1")},
     followers={"web-1": DesiredFollower(DesiredGrants(("blog.example.com",)))},
 )
 
