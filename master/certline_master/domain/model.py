@@ -370,6 +370,7 @@ class LineSnapshot:
     kept_keys: frozenset[str] = frozenset()  # SPKI pins of the line's private keys that the master has
     current_keys: frozenset[str] = frozenset()  # of these, the ones that new certificates are for
     offered: Version | None = None  # what one follower is to have instead, while a rollout keeps the live one from it
+    held_until: datetime | None = None  # no new order before, for the database went back in time; see going_back.py
 
 
 @dataclass(frozen=True, slots=True)

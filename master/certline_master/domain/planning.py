@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from certline_master.domain import going_back
 from certline_master.domain.model import (
     Certificate,
     Custody,
@@ -268,6 +269,8 @@ def _held_back_until(snapshot: LineSnapshot, now: datetime) -> tuple[datetime, s
     """When the next try may be made after failures in a row with this very wish, and the last one's reason."""
     if snapshot.line.forced:
         return None
+    if (until := going_back.held_until(snapshot, _live(snapshot), now)) is not None:
+        return until, going_back.WHY_HELD
     failed = [v for v in snapshot.versions if v.state is VersionState.FAILED and is_for_this_wish(v, snapshot)]
     if not failed or failed[0].failure is None:
         return None

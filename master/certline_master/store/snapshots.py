@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, or_, select
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.custody import Slot
+from certline_master.domain.going_back import HELD_UNTIL
 from certline_master.domain.model import (
     DeploymentState,
     Issuer,
@@ -19,6 +20,7 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_master.store.grants import FOLLOWER, followers_of
+from certline_master.store.instance import Instance
 from certline_master.store.issuers import Issuers
 from certline_master.store.keys import Keys
 from certline_master.store.order_rows import names_sha256
@@ -109,6 +111,8 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     unpulled = {row.line_id: row.unpulled for row in session.rows(_UNPULLED, wanted)}
     materials = Keys(session).materials(SYSTEM, [line.key_id for line in wishes.values() if line.key_id])
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
+    until = Instance(session).get(SYSTEM, HELD_UNTIL)
+    held_until = datetime.fromisoformat(until) if until else None
 
     def one(line: Line) -> LineSnapshot:
         follower = hosts.get(line.follower_id or "")
@@ -118,7 +122,8 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
         kept = materials.get(line.key_id or "", [])
         pins = frozenset(one.spki_sha256 for one in kept)
         current = frozenset(one.spki_sha256 for one in kept if one.slot is Slot.CURRENT)
-        return LineSnapshot(line, issuer, *held, follower, busy, unpulled.get(line.id, 0), pins, current)
+        missed = unpulled.get(line.id, 0)
+        return LineSnapshot(line, issuer, *held, follower, busy, missed, pins, current, held_until=held_until)
 
     return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
 
