@@ -4,12 +4,15 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import HeldLine, Retry, State, VersionRef, Wait
 from certline_shared import windows
-from certline_shared.manifest import ManifestLine
 from certline_shared.messages import read_time, time_text
+
+if TYPE_CHECKING:  # `status` reads no manifest, and needs no cryptography
+    from certline_shared.manifest import ManifestLine
 
 MARGIN = timedelta(days=1)  # a window that opens less than this before the installed certificate ends is not waited for
 SHORT = timedelta(days=7)  # of life left, or a tenth of it: from then on a version that is held back is tried again
@@ -38,7 +41,7 @@ class Draft:
     astray: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, datetime] = field(default_factory=dict)  # line -> when its installed certificate ends
     forced: frozenset[str] = frozenset()  # lines that wait for no window
-    offered: Mapping[str, ManifestLine] = field(default_factory=dict)
+    offered: "Mapping[str, ManifestLine]" = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -63,9 +66,9 @@ def generation_tag(tags: Mapping[str, str], left: tuple[str, ...] = ()) -> str:
     return hashlib.sha256(repr((sorted(tags.items()), *left)).encode()).hexdigest()[:16]
 
 
-def superseded(version: VersionRef, offered: ManifestLine | None) -> bool:
-    """Whether the master went back behind that version."""
-    return offered is not None and offered.version is not None and offered.version < version.number
+def superseded(version: VersionRef, offered: int | None) -> bool:
+    """Whether the master, which offers the other one, went back behind that version."""
+    return offered is not None and offered < version.number
 
 
 def try_again_at(not_before: datetime | None, not_after: datetime, now: datetime) -> datetime:
@@ -118,11 +121,16 @@ def _targets(draft: Draft, settings: Settings) -> tuple[dict[str, VersionRef], d
         if installed:
             present[line.name] = installed
         pulled = held.pulled
-        if pulled is None or pulled.same(installed) or superseded(pulled, draft.offered.get(line.name)):
+        if pulled is None or pulled.same(installed) or _is_superseded(draft, line, pulled):
             continue
         if not _is_stopped(draft, line, held, installed) and not _waits(draft, settings, line, pulled):
             fresh[line.name] = pulled
     return present, fresh
+
+
+def _is_superseded(draft: Draft, line: LineSettings, pulled: VersionRef) -> bool:
+    offered = draft.offered.get(line.name)
+    return superseded(pulled, offered.version if offered else None)
 
 
 def _is_stopped(draft: Draft, line: LineSettings, held: HeldLine, installed: VersionRef | None) -> bool:

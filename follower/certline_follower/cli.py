@@ -76,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     enroll.add_argument("--replace", action="store_true", help="give a host that is enrolled another identity")
     command("run", _run, "Keep the certificates current until SIGTERM; SIGHUP reads the settings anew.")
     _add_sync(command("sync", _sync, "Do what is to be done now, and end."))
+    _add_deploy(command("deploy", _deploy, "Check, reload and probe again, and try now what is held back or waits."))
+    command("rotate-keys", _rotate_keys, "Give this host new keys of its own; the present ones serve until then.")
     command("plan", _plan, "Show what would be done now, and why; do nothing.")
     command("status", _status, "Show what this host has, by its own records.")
     bundle = command(
@@ -93,6 +95,11 @@ def _add_sync(sync: argparse.ArgumentParser) -> None:
     sync.add_argument("--splay", type=_splay, metavar="MIN-MAX", help="wait between MIN and MAX seconds before")
     sync.add_argument("--wait", action="store_true", help="wait for another run to end")
     sync.add_argument("--changed-is-zero", action="store_true", help="exit with 0 when something was changed")
+
+
+def _add_deploy(deploy: argparse.ArgumentParser) -> None:
+    deploy.add_argument("line", metavar="LINE", nargs="*", help="lines of the settings file (all)")
+    deploy.add_argument("--timeout", type=_seconds, default=600.0, metavar="S", help="wait for the daemon (600)")
 
 
 def _seconds(text: str) -> float:
@@ -159,6 +166,12 @@ def _sync(options: argparse.Namespace) -> int:
     return commands.sync(options, _find(options))
 
 
+def _deploy(options: argparse.Namespace) -> int:
+    from certline_follower import commands
+
+    return commands.deploy(options, _find(options))
+
+
 def _plan(options: argparse.Namespace) -> int:
     from certline_follower import commands
 
@@ -169,3 +182,9 @@ def _apply_bundle(options: argparse.Namespace) -> int:
     from certline_follower import bundle_command
 
     return bundle_command.apply_bundle(options, _find(options))
+
+
+def _rotate_keys(options: argparse.Namespace) -> int:
+    from certline_follower import key_commands
+
+    return key_commands.rotate_keys(options, _find(options))

@@ -4,14 +4,14 @@ import argparse
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from certline_follower import daemon, opening, settings, syncing
-from certline_follower.ending import AWAY, BUSY, CHANGED, NOTHING, USAGE, Failed, show
+from certline_follower import control, daemon, deploying, opening, settings, syncing
+from certline_follower.ending import AWAY, BUSY, CHANGED, NOTHING, Failed, show
 from certline_follower.host import Host
 from certline_follower.lock import RunLock
-from certline_follower.master_client import AGENT, Credentials, MasterClient
 from certline_follower.planning import Step, words
 from certline_follower.settings import Settings
 from certline_follower.showing import one_line
@@ -19,52 +19,6 @@ from certline_follower.turn import Outcome, preview, recover
 from certline_shared import logs
 from certline_shared.chance import SystemChance
 from certline_shared.clock import SystemClock
-
-MOST_TOKEN = 8_192  # characters
-
-
-def enroll(options: argparse.Namespace, file: Path) -> int:
-    """Read the token, make the keys, ask the master, save the identity."""
-    from certline_follower.enrolment import enrol
-    from certline_shared import enrolment
-
-    loaded = settings.load(file)
-    text = enrolment.from_text(_token(options.token_file))
-    context = opening.tls(text.trust, text.tls_pins, loaded.trust_ca_file)
-    chance, clock = SystemChance(), SystemClock()
-
-    with only_run(loaded, wait=False), ExitStack() as open_clients:
-
-        def connect(keyid: str, key: bytes) -> MasterClient:
-            client = MasterClient(text.origin, context, Credentials(keyid, key, ()), clock=clock, chance=chance)
-            return open_clients.enter_context(closing(client))
-
-        made = enrol(
-            text,
-            loaded.state_dir,
-            connect=connect,
-            clock=clock,
-            chance=chance,
-            agent=AGENT,
-            replace=options.replace,
-        )
-    data = {"follower": made.follower, "follower_id": made.follower_id, "origin": made.origin}
-    show(options, data, [f"enrolled with {made.origin} as {made.follower}"])
-    return NOTHING
-
-
-def _token(source: str) -> str:
-    """From a file or standard input, never from an argument (the process list shows those)."""
-    if source == "-":
-        if sys.stdin.isatty():
-            print("paste the enrolment string, then Ctrl-D:", file=sys.stderr)  # noqa: T201 this is the command line
-        return sys.stdin.read(MOST_TOKEN)
-    try:
-        with Path(source).open(encoding="utf-8", errors="replace") as file:
-            return file.read(MOST_TOKEN)
-    except OSError as error:
-        raise Failed(f"--token-file {source}: {error.strerror}", USAGE) from None
-
 
 @contextmanager
 def only_run(loaded: Settings, *, wait: bool) -> Iterator[None]:
@@ -82,11 +36,11 @@ def run(_options: argparse.Namespace, file: Path) -> int:
     signals = daemon.Signals()
     signals.listen()
     with only_run(settings.load(file), wait=False):
-        daemon.run(lambda: _open(settings.load(file)), signals)
+        daemon.run(lambda: open_host(settings.load(file)), signals)
     return NOTHING
 
 
-def _open(loaded: Settings, *, read_only: bool = False) -> Host:
+def open_host(loaded: Settings, *, read_only: bool = False) -> Host:
     return opening.open_host(loaded, SystemClock(), SystemChance(), read_only=read_only)
 
 
@@ -96,10 +50,50 @@ def sync(options: argparse.Namespace, file: Path) -> int:
     if options.splay:
         SystemClock().pause(SystemChance().uniform(*options.splay), threading.Event())
     with only_run(loaded, wait=options.wait):
-        host = _open(loaded)
+        host = open_host(loaded)
         with closing(host.client):
             synced = syncing.sync(host, options.timeout)
     return _told(options, synced)
+
+
+def deploy(options: argparse.Namespace, file: Path) -> int:
+    """By the running daemon where there is one, else here."""
+    loaded = settings.load(file)
+    lines = tuple(dict.fromkeys(options.line))
+    unknown = [name for name in lines if name not in {line.name for line in loaded.lines}]
+    if unknown:
+        known = ", ".join(line.name for line in loaded.lines) or "none"
+        raise Failed(f"no line {unknown[0]!r} in {loaded.file} (lines there: {known})", USAGE)
+    try:
+        data = control.ask(loaded.state_dir, lines, options.timeout)
+    except TimeoutError:
+        raise Failed(
+            f"the daemon did not end it within {options.timeout:g} s: see certline-follower status", 4
+        ) from None
+    if data is None:
+        with only_run(loaded, wait=False):
+            host = open_host(loaded)
+            with closing(host.client):
+                notes = recover(host)
+                data = deploying.deployed(host, lines)
+                data["notes"] = [*notes, *data["notes"]]
+    return _deployed(options, data)
+
+
+def _deployed(options: argparse.Namespace, data: dict[str, Any]) -> int:
+    lines = data.get("lines", {})
+    show(options, data, [one_line(f"{name}: {_standing(one)}") for name, one in lines.items()])
+    for trouble in filter(None, dict.fromkeys([data.get("away"), *data["failures"], *data.get("notes", ())])):
+        print(f"certline-follower: {one_line(trouble)}", file=sys.stderr)  # noqa: T201 this is the command line
+    return int(data["exit_code"])
+
+
+def _standing(line: dict[str, Any]) -> str:
+    if line["version"] is None:
+        return "no version yet"
+    goal = "" if line["state"] == line["goal"] else f", not yet {line['goal']}"
+    again = f"; tried again at {line['retry_at']}" if line["retry_at"] else ""
+    return f"version {line['version']} is {line['state']}{goal}{again}"
 
 
 def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
@@ -140,7 +134,7 @@ def step_data(step: Step) -> dict[str, object]:
 
 def plan(options: argparse.Namespace, file: Path) -> int:
     """Ask the master and show; nothing is written."""
-    host = _open(settings.load(file), read_only=True)
+    host = open_host(settings.load(file), read_only=True)
     with closing(host.client):
         notes = recover(host)
         planned, away = preview(host)

@@ -5,8 +5,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Queue
 from types import FrameType
 
+from certline_follower import deploying
+from certline_follower.control import WAKE, Request, listening
+from certline_follower.ending import FAILED
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, log
 from certline_follower.state import StateError
@@ -30,12 +34,14 @@ class Signals:
     def __init__(self) -> None:
         self.stop = False
         self.reread = False
+        self.asked = False  # somebody has a request, see control.py
         self._waiting = False
 
     def listen(self) -> None:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reread)
+        signal.signal(WAKE, self._asked)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stop = True
@@ -43,6 +49,10 @@ class Signals:
 
     def _reread(self, _number: int, _frame: FrameType | None) -> None:
         self.reread = True
+        self._wake()
+
+    def _asked(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
         self._wake()
 
     def _wake(self) -> None:
@@ -55,7 +65,7 @@ class Signals:
         """While inside, a signal raises Woken; one that came just before does too."""
         self._waiting = True
         try:
-            if self.stop or self.reread:
+            if self.stop or self.reread or self.asked:
                 raise Woken
             yield
         finally:
@@ -69,17 +79,36 @@ def run(open_host: Callable[[], Host], signals: Signals) -> None:
         log.warning("%s", note)
     notify("READY=1")
     pace = Pace(host.chance, host.settings.poll_seconds)
+    with listening(host.settings.state_dir) as requests:
+        _go_on(open_host, host, signals, pace, requests)
+    notify("STOPPING=1")
+
+
+def _go_on(
+    open_host: Callable[[], Host], host: Host, signals: Signals, pace: "Pace", requests: "Queue[Request]"
+) -> None:
     while not signals.stop:
         if signals.reread:
             signals.reread = False
             host = _reopened(open_host, host, signals)
             pace.wait = 0  # what the new settings ask for is done before anything is waited for
+        if signals.asked:
+            signals.asked = False
+            _answer(host, requests)
         try:
             _one(host, pace)
         except Woken:
             continue
-    notify("STOPPING=1")
     host.client.close()
+
+
+def _answer(host: Host, requests: "Queue[Request]") -> None:
+    while not requests.empty():
+        request = requests.get()
+        try:
+            request.answer(deploying.deployed(host, request.lines))
+        except (StateError, InstallFault, OSError) as error:
+            request.answer({"failures": [str(error)], "exit_code": FAILED})
 
 
 def _opened(host: Host, signals: Signals) -> Host:

@@ -1,6 +1,7 @@
 """Which pauses end before their time: all when somebody asks, else those of what changed in the settings. Pure."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,9 +13,16 @@ _LONG_AGO = time_text(datetime(1970, 1, 1, tzinfo=UTC))  # come by any clock, be
 
 
 def all_ended(state: State) -> State:
-    """Everything that failed or was refused is due."""
-    lines = {name: _refusal_due(_version_due(line)) for name, line in state.lines.items()}
-    return _all_due(replace(state, lines=lines), set(state.debts))
+    """Everything that failed or was refused is due; what is blamed for a failure is not (see asked_for)."""
+    lines = {name: _refusal_due(_version_due(line, blamed=False)) for name, line in state.lines.items()}
+    return _all_due(replace(state, lines=lines), set(state.debts), blamed=False)
+
+
+def asked_for(state: State, names: Collection[str]) -> State:
+    """What an operator wants tried now for these lines: versions held back, installations and reloads that failed."""
+    lines = {name: _version_due(line) if name in names else line for name, line in state.lines.items()}
+    owed = {name for name, debt in state.debts.items() if set(debt.lines) & set(names)}
+    return _all_due(replace(state, lines=lines), owed)
 
 
 def ended_by_settings(state: State, settings: Settings) -> State:
@@ -31,13 +39,14 @@ def ended_by_settings(state: State, settings: Settings) -> State:
     return _all_due(replace(state, settings=tags, lines=lines), services)
 
 
-def _all_due(state: State, services: set[str]) -> State:
+def _all_due(state: State, services: set[str], *, blamed: bool = True) -> State:
     """The installations that failed, and the reloads of these services."""
     debts = {
         name: replace(debt, retry=_due(debt.retry)) if name in services and debt.retry else debt
         for name, debt in state.debts.items()
     }
-    return replace(state, debts=debts, failed={tag: _due(retry) for tag, retry in state.failed.items()})
+    failed = {tag: _due(retry) if blamed or not retry.blamed else retry for tag, retry in state.failed.items()}
+    return replace(state, debts=debts, failed=failed)
 
 
 def _tags(settings: Settings) -> dict[str, str]:
@@ -49,9 +58,11 @@ def _tags(settings: Settings) -> dict[str, str]:
     return {part: hashlib.sha256(text.encode()).hexdigest()[:16] for part, text in parts.items()}
 
 
-def _version_due(line: HeldLine) -> HeldLine:
+def _version_due(line: HeldLine, *, blamed: bool = True) -> HeldLine:
     held = line.held_back
-    return replace(line, held_back=replace(held, retry=_due(held.retry))) if held else line
+    if held is None or (held.retry.blamed and not blamed):
+        return line
+    return replace(line, held_back=replace(held, retry=_due(held.retry)))
 
 
 def _refusal_due(line: HeldLine) -> HeldLine:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from certline_follower.choosing import Draft, Install, installations
 from certline_follower.custody import MASTER, has_sealed
@@ -12,6 +12,9 @@ from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import HeldLine, State, VersionRef, Wait
 from certline_follower.wishes import Ask, MakeKey, wish_of
 from certline_shared.manifest import Manifest, ManifestFile, ManifestLine
+from certline_shared.messages import time_text
+
+WRONG = 30  # seconds by which a clock may be off without a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class Found:
     """What a look at the host shows, beside its own records."""
 
     astray: Mapping[str, str] = field(default_factory=dict)  # line -> which output is not as it was left
-    ends: Mapping[str, datetime] = field(default_factory=dict)  # line -> when its installed certificate ends
+    starts: Mapping[str, datetime] = field(default_factory=dict)  # line -> from when on its certificate is valid
+    ends: Mapping[str, datetime] = field(default_factory=dict)  # line -> until when
     skew: int | None = None  # seconds that this host's clock is ahead of the master's, if that is known
     forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now
 
@@ -99,7 +103,7 @@ def plan(
     waiting = [s.name for s in settings.lines if state.installed(s.name) is None and s.name not in draft.refused]
     return Plan(
         tuple(step for step in steps if reachable or not isinstance(step, Ask | Pull | Report)),
-        (*draft.notes, *_notes(settings, state, offered)),
+        (*draft.notes, *_notes(settings, state, offered), *_clock_notes(found, now)),
         tuple(waiting),
         tuple(draft.refused),
         draft.held_back,
@@ -198,6 +202,21 @@ def _notes(settings: Settings, state: State, offered: dict[str, ManifestLine]) -
             yield f"line {line.name}: the master says: {stated.error}"
         if offered and stated is None and state.installed(line.name):
             yield f"line {line.name} is gone from the master; what is installed stays"
+
+
+def _clock_notes(found: Found, now: datetime) -> Iterator[str]:
+    """The master's time decides; what this host's own programs make of it is said."""
+    if found.skew is None or abs(found.skew) <= WRONG:
+        return
+    way = "ahead of" if found.skew > 0 else "behind"
+    yield f"this host's clock is {abs(found.skew)} s {way} the master's: certificates are judged by the master's time"
+    local = now + timedelta(seconds=found.skew)
+    for name, start in found.starts.items():
+        if local < start:
+            yield f"line {name}: what is installed is valid from {time_text(start)} on: not yet by this host's clock"
+    for name, end in found.ends.items():
+        if now < end <= local:
+            yield f"line {name}: what is installed is valid until {time_text(end)}: no more by this host's clock"
 
 
 def words(step: Step) -> str:

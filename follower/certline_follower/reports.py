@@ -3,13 +3,16 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from certline_follower.choosing import superseded
 from certline_follower.service_settings import Service
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import Debt, Retry, State, VersionRef, Wait
-from certline_shared.manifest import Manifest, ManifestLine
 from certline_shared.messages import DeploymentReport
+
+if TYPE_CHECKING:  # `status` reads no manifest, and needs no cryptography
+    from certline_shared.manifest import Manifest
 
 SKEW_NEWS = 30  # seconds by which a clock's error must change to be told again
 
@@ -49,9 +52,9 @@ def probe_mark(service: Service, line: str, state: State) -> str:
 
 
 def deployment(
-    settings: Settings, line: LineSettings, state: State, offered: ManifestLine | None, wait: Wait | None
+    settings: Settings, line: LineSettings, state: State, offered: int | None, wait: Wait | None
 ) -> DeploymentReport | None:
-    """How far the line has come here; what holds the next version back, if something does."""
+    """How far the line has come here; what holds the next version back, if something does. None: nowhere yet."""
     held, installed, goal = state.line(line.name), state.installed(line.name), goal_of(settings, line)
 
     def pulled(version: VersionRef, error: str | None, retry_at: str | None) -> DeploymentReport:
@@ -65,7 +68,7 @@ def deployment(
             return pulled(held.pulled, None, wait.until)
         retry = _first(state.failed.values())
         return pulled(held.pulled, retry.error if retry else None, retry.due if retry else None)
-    if installed is None or offered is None:
+    if installed is None:
         return None
     return _standing(settings, line, state, DeploymentReport(line.name, installed.number, "installed", goal=goal))
 
@@ -102,11 +105,12 @@ def _used(settings: Settings, line: LineSettings) -> list[Service]:
 
 
 def report_of(
-    settings: Settings, state: State, manifest: Manifest | None, waits: Mapping[str, Wait], skew: int | None
+    settings: Settings, state: State, manifest: "Manifest | None", waits: Mapping[str, Wait], skew: int | None
 ) -> tuple[Report, ...]:
     """What the master was not told yet, if anything."""
-    offered = {line.name: line for line in manifest.lines} if manifest else {}
-    now = [deployment(settings, line, state, offered.get(line.name), waits.get(line.name)) for line in settings.lines]
+    offered = {line.name: line.version for line in manifest.lines} if manifest else {}
+    known = [line for line in settings.lines if line.name in offered or state.line(line.name).pulled]
+    now = [deployment(settings, line, state, offered.get(line.name), waits.get(line.name)) for line in known]
     news = tuple(one for one in now if one and one != state.line(one.line).reported)
     words = [f"{one.line} version {one.version}: {one.state}{' with an error' if one.error else ''}" for one in news]
     copies = None if state.copies == state.told_copies else state.copies

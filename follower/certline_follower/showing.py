@@ -9,7 +9,9 @@ from typing import Any
 from certline_follower.generation import LineFacts
 from certline_follower.kept import Kept
 from certline_follower.pauses import ended_by_settings
-from certline_follower.settings import Settings
+from certline_follower.reports import SKEW_NEWS as WRONG
+from certline_follower.reports import deployment, goal_of
+from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import CONTACT, HeldLine, Keeper, State
 from certline_shared import codec
 from certline_shared.names import display
@@ -26,6 +28,8 @@ def status(settings: Settings) -> Shown:
     wanted = [line.name for line in settings.lines]
     names = [*wanted, *(name for name in sorted(state.lines) if name not in wanted)]
     lines = [_line(state, name, offered.get(name, {}), facts.get(name), in_file=name in wanted) for name in names]
+    for line in settings.lines:
+        lines[names.index(line.name)] |= _deployment(settings, line, state, offered.get(line.name, {}))
     services = {name: debt.retry.error if debt.retry else "owed" for name, debt in state.debts.items()}
     return {
         "enrolled": (state_dir / "identity.json").exists(),
@@ -33,6 +37,7 @@ def status(settings: Settings) -> Shown:
         "generation": keeper.state.live.generation if keeper.state.live else None,
         "lines": lines,
         "services_owed": services,
+        "clock_ahead": keeper.state.skew,
         "notes": [note] if note else [],
     }
 
@@ -72,6 +77,20 @@ def _line(state: State, name: str, offered: Shown, facts: LineFacts | None, *, i
     }
 
 
+def _deployment(settings: Settings, line: LineSettings, state: State, offered: Shown) -> Shown:
+    """How far the version is that is on its way, or installed; `goal`: the last step that this host has configured."""
+    number, wait = offered.get("version"), state.line(line.name).wait
+    told = deployment(settings, line, state, number if isinstance(number, int) else None, wait)
+    return {
+        "version": told.version if told else None,
+        "state": told.state if told else "wanted",
+        "goal": goal_of(settings, line),
+        "held_back": told.error or (wait.why if wait and told.state == "pulled" else None) if told else None,
+        "retry_at": told.retry_at if told else None,
+        "seen": told.seen if told else {},
+    }
+
+
 def _standing(state: State, name: str) -> str:
     held = state.line(name)
     if held.refusal:
@@ -107,10 +126,18 @@ def status_text(shown: Shown) -> Iterator[str]:
         until = f", valid until {line['not_after']}" if line["not_after"] else ""
         names = f" ({', '.join(map(display, line['names']))})" if line["names"] else ""
         yield f"{line['line']}{names}: {line['standing']}, {version}{until}{_offer(line)}"
-        if line["error"]:
+        if line.get("version"):
+            again = f"; next try at {line['retry_at']}" if line["retry_at"] else ""
+            why = f": {one_line(line['held_back'])}" if line["held_back"] else ""
+            yield f"  version {line['version']} is {line['state']}, to be {line['goal']}{why}{again}"
+            yield from (f"  seen at {where}: {fingerprint[:16]}" for where, fingerprint in line["seen"].items())
+        if line["error"] and line["error"] != line.get("held_back"):
             yield f"  {one_line(line['error'])}"
     for service, why in shown["services_owed"].items():
         yield f"service {service} is owed a reload: {one_line(why)}"
+    ahead = shown["clock_ahead"]
+    if ahead is not None and abs(ahead) > WRONG:
+        yield f"this host's clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the master's"
     yield from shown["notes"]
 
 

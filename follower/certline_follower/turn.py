@@ -15,6 +15,7 @@ from certline_follower import (
     planning,
     reloading,
     reports,
+    rotation,
     steps,
     wishes,
 )
@@ -25,7 +26,6 @@ from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
 from certline_follower.planning import Plan
 from certline_follower.state import HeldLine, State, settled
 from certline_shared import manifest as manifests
-from certline_shared import signing
 from certline_shared.manifest import BadManifest, Manifest
 from certline_shared.messages import read_time
 
@@ -101,7 +101,7 @@ def insist(host: Host) -> None:
 def _of_identity(host: Host) -> State:
     """The state, as far as it is of use to the identity; an enrolment proved the master, whatever life it has now."""
     state, follower = host.state, host.identity.follower_id
-    mark = signing.thumbprint(signing.identity_public(host.identity.identity_key))
+    mark = host.identity.mark
     if state.follower_id != follower:
         return State(follower_id=follower, identity=mark)
     if state.identity == mark:
@@ -143,6 +143,7 @@ def _kept_manifest(host: Host) -> Manifest | None:
 def turn(host: Host, wait: int = 0) -> Outcome:
     """One turn; the master may hold its answer up to `wait` seconds. Raises StateError."""
     outcome = Outcome()
+    _try(host, outcome, rotation.settle)
     began = host.clock.monotonic()
     try:
         answer = _ask_master(host, wait)
@@ -151,6 +152,8 @@ def turn(host: Host, wait: int = 0) -> Outcome:
         outcome.away = fault
     outcome.polled = host.clock.monotonic() - began
     work(host, outcome)
+    if outcome.away is None and not outcome.failures:
+        _try(host, outcome, rotation.forget_former)
     return outcome
 
 
@@ -193,16 +196,29 @@ def work(host: Host, outcome: Outcome) -> None:
         if not stage:
             break
         for step in stage:
+            if isinstance(step, choosing.Install):  # what it makes owed is owed anew
+                tried = {name for name in tried if not name.startswith("reload ")}
             tried.add(_name(step))
             _do(host, outcome, step)
+    _keep_waits(host, plan)
     _conclude(outcome, plan)
+
+
+def _keep_waits(host: Host, plan: Plan) -> None:
+    """For `status`."""
+    state = host.state
+    for line in host.settings.lines:
+        held, wait = state.line(line.name), plan.waits.get(line.name)
+        state = state if held.wait == wait else state.with_line(line.name, replace(held, wait=wait))
+    host.save(state)
 
 
 def _plan(host: Host, *, reachable: bool = True) -> Plan:
     live = host.installer.live()
     facts = live.facts if live else {}
+    starts = {name: read_time(one.not_before) for name, one in facts.items() if one.not_before}
     ends = {name: read_time(one.not_after) for name, one in facts.items() if one.not_after}
-    found = planning.Found(host.installer.astray(), ends, host.client.skew(), host.forced)
+    found = planning.Found(host.installer.astray(), starts, ends, host.client.skew(), host.forced)
     return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, found=found)
 
 
