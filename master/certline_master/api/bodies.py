@@ -62,12 +62,14 @@ _READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in BO
 
 
 def body_of(kind: type[T]) -> Callable[[Raw], Awaitable[T]]:
-    """A dependency that reads the body as this kind; an empty body is read as `{}`.
+    """A dependency that reads the body as this kind; what is posted without a body is read as `{}`.
 
     It raises BadMessage (not JSON, a member twice, nested too deep) or pydantic's ValidationError.
     """
 
     async def read(incoming: Raw) -> T:
+        if not incoming.body and incoming.method == "PUT":
+            raise codec.BadMessage("there is no body: send the object, {} for one without settings")
         raw = incoming.body or b"{}"
         codec.parse(raw, most_bytes=len(raw))  # the size was the gate's concern
         body: T = _READERS[kind].validate_json(raw)

@@ -32,7 +32,7 @@ def shown(
     return more
 
 
-_BYTES = "p3Nt…base64url"
+_BYTES = "p3NtYmFzZTY0dXJs"  # shortened
 
 ENROL = shown(
     {
@@ -60,7 +60,7 @@ ENROL = shown(
 MANIFEST = shown({"manifest": _BYTES, "signature": _BYTES, "keyid": "ab12…64 hex digits"})
 WISH = shown(
     {"line": "blog@web-1", "state": "waiting", "names": ["blog.example.org"]},
-    body={"names": ["blog.example.org"], "csrs": {"ecdsa-p256": "MIIB…base64url of DER"}},
+    body={"names": ["blog.example.org"], "csrs": {"ecdsa-p256": "MIIBREVSIGFzIGJhc2U2NHVybA"}},
 )
 VERSION = shown(
     {"line": "blog", "version": 3, "files": {"ecdsa-p256/chain.pem": "-----BEGIN CERTIFICATE-----\n…"}},

@@ -56,7 +56,7 @@ class FleetWork:
             if found:
                 raise Invalid(*found)
             plan = self._planned(wanted, current, scope, directories)
-            if shown is not None and not hmac.compare_digest(plan.hash, shown):
+            if shown is not None and not hmac.compare_digest(plan.hash.encode(), shown.encode()):
                 raise Conflict("the fleet or the plan changed since it was shown: plan again")
             if plan.guard and not force:
                 raise Conflict(plan.guard)

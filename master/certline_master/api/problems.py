@@ -8,8 +8,10 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from certline_master.domain import errors as domain
 from certline_shared.messages import BadMessage, Problem, encode, time_text
@@ -156,10 +158,19 @@ def _of_http(error: HTTPException) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Let the application answer with problem documents only."""
+    """Let the application, whose routes are all there, answer with problem documents only."""
+    routes = [
+        (compile_path(route.path or "")[0], route.methods or set())
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute)
+    ]
 
-    async def handle(_request: Request, error: Exception) -> Response:
-        return answer_to(error)
+    async def handle(request: Request, error: Exception) -> Response:
+        answer = answer_to(error)
+        if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the framework names the first route's method only
+            found = [methods for path, methods in routes if path.match(request.scope["path"])]
+            answer.headers["Allow"] = ", ".join(sorted(set().union(*found)))
+        return answer
 
     kinds = (Refused, domain.DomainError, BadMessage, BadName, ValidationError, RequestValidationError, HTTPException)
     for kind in kinds:

@@ -1,0 +1,42 @@
+"""Loaded by schemathesis: requests to followers' routes are signed by the follower that the environment describes."""
+
+import json
+import os
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import requests
+import schemathesis
+from requests.auth import AuthBase
+
+from certline_shared import signing
+from certline_shared.chance import SystemChance
+from certline_shared.codec import base64url
+
+VARIABLE = "CERTLINE_TEST_FOLLOWER"
+
+
+class Signed(AuthBase):
+    """Signs the request as it goes over the wire."""
+
+    def __init__(self, follower: "dict[str, str]") -> None:
+        self._follower, self._chance = follower, SystemChance()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        parts, host = urlsplit(request.url or ""), self._follower["host"]
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        sent_as = request.headers.get("Content-Type") if body else None
+        signed = signing.RequestParts(request.method or "", host, parts.path, parts.query, sent_as, body)
+        request.headers["Host"] = host
+        request.headers |= signing.sign_request(
+            bytes.fromhex(self._follower["private"]),
+            signed,
+            keyid=self._follower["id"],
+            nonce=base64url(self._chance.token(16)),
+            created=datetime.fromisoformat(self._follower["now"]),
+        )
+        return request
+
+
+if VARIABLE in os.environ:
+    schemathesis.auth.set_from_requests(Signed(json.loads(os.environ[VARIABLE]))).apply_to(path_regex="^/v1/follower/")

@@ -1,0 +1,98 @@
+"""schemathesis against a running master, with its own description in hand: all phases, all checks, both roles.
+
+It must find no failure of ours, no status that the description lacks, no input that is taken and should not be.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certline_master.domain.access import Role
+from tests.integration import schemathesis_hooks
+from tests.integration.api_bed import Bed, running_master, sqlite_url
+from tests.integration.api_hosts import HOST
+
+SETTINGS = """\
+hooks = "{hooks}"
+max-failures = 20
+
+[generation]
+deterministic = true
+database = "none"
+[dictionaries]
+names = {{ values = ["shop", "web-1", "web-9", "blog@host-1", "blog", "ca", "example.com", "www.example.net"] }}
+hosts = {{ values = ["shop.example.com", "blog.example.com", "www.example.net"] }}
+numbers = {{ values = [1, 2] }}
+
+[parameters]
+"path.name" = {{ dictionary = "names", probability = 0.6 }}
+"path.number" = {{ dictionary = "numbers", probability = 0.6 }}
+"body.names.*" = {{ dictionary = "hosts", probability = 0.6 }}
+"body.follower" = {{ dictionary = "names", probability = 0.6 }}
+
+# A schema cannot say that a name has a zone, that a follower is there, or that a certificate request is signed: what
+# is well formed may be refused as unusable, by 422.
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+
+# The settings of a zone's solver are any JSON, and a number in them may be larger than every reader keeps exactly.
+[[operations]]
+include-path-regex = "^/v1/(fleet|zones)/"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429"]
+"""
+FOLLOWERS = '/x-needs == "follower"'
+SECONDS = 120
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    with running_master(sqlite_url(tmp_path)) as running:
+        running.engine.configure()
+        running.engine.want("shop", ["shop.example.com"])
+        running.engine.run(timedelta(minutes=1))
+        yield running
+
+
+def schemathesis(bed: Bed, folder: Path, *words: str, follower: "dict[str, str] | None" = None) -> None:
+    """Run it; the test fails with its report."""
+    hooks, settings = Path(schemathesis_hooks.__file__), folder / "schemathesis.toml"
+    settings.write_text(SETTINGS.format(hooks=hooks))
+    program = Path(sys.executable).with_name("schemathesis")
+    command = [program, "--config-file", settings, "run", f"{bed.url}/v1/openapi.json", "--no-color", *words]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    if follower:
+        environment[schemathesis_hooks.VARIABLE] = json.dumps(follower)
+    done = subprocess.run(
+        command, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+PHASES = ["examples", "coverage", "fuzzing", "stateful"]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_as_an_admin(bed: Bed, tmp_path: Path, phase: str) -> None:
+    token = f"Authorization: Bearer {bed.tokens[Role.ADMIN]}"
+    schemathesis(bed, tmp_path, "--phases", phase, "--max-examples", "10", "-H", token, "--exclude-by", FOLLOWERS)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_as_a_follower(bed: Bed, tmp_path: Path, phase: str) -> None:
+    host = bed.follower("host-1", ("blog.example.com",))
+    assert host.wish("blog", "blog.example.com").status_code == 200
+    bed.engine.run(timedelta(minutes=2))
+    known = {
+        "private": host.private.hex(),
+        "id": host.follower_id,
+        "host": HOST,
+        "now": bed.clock.now().isoformat(),
+    }
+    words = ["--phases", phase, "--max-examples", "25", "--include-by", FOLLOWERS]
+    schemathesis(bed, tmp_path, *words, follower=known)
