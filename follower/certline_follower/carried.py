@@ -126,8 +126,7 @@ def _receipt(host: Host, carrier: Carrier, manifest: Manifest) -> bytes:
         seq=host.next_sequence(),
         nonce=codec.base64url(host.chance.token(16)),
         time=time_text(host.clock.now()),
-        epoch=manifest.epoch,
-        report=replace(carrier.said, agent=AGENT, manifest_serial=manifest.serial),
+        report=replace(carrier.said, agent=AGENT, manifest_serial=manifest.serial, epoch=manifest.epoch),
         wishes=carrier.wishes,
     )
     return bundles.sign_receipt(receipt, host.identity.identity_key)

@@ -36,7 +36,6 @@ class Receipt:
     seq: int  # of the follower's changing requests: one that was overtaken is refused
     nonce: str
     time: str  # by the host's own clock
-    epoch: int  # of the manifest that was followed
     report: Report
     wishes: dict[str, LineWish] = field(default_factory=dict)  # by the line's name in the follower's file
 

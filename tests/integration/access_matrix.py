@@ -124,6 +124,8 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/followers/{name}": change(409),  # an operator's line is for it
     "POST /v1/followers/{name}/token": change(409),  # it is enrolled already
     "POST /v1/followers/{name}/revoke": change(),
+    "POST /v1/followers/{name}/bundle": change(),
+    "POST /v1/followers/{name}/receipt": change(400),  # {} is none
 }
 
 BODIES: dict[str, object] = {}

@@ -3,6 +3,8 @@
 from fastapi import Depends, FastAPI
 
 from certline_master.api import (
+    audit_routes,
+    bundle_routes,
     fleet_follower_routes,
     fleet_routes,
     follower_routes,
@@ -37,7 +39,16 @@ def build_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.enrolment = Enrolment(services)
     app.state.long_polls = LongPolls(services.bell, services.long_polls)
-    for routes in (follower_routes, fleet_routes, object_routes, line_routes, fleet_follower_routes, status_routes):
+    for routes in (
+        follower_routes,
+        fleet_routes,
+        object_routes,
+        line_routes,
+        fleet_follower_routes,
+        status_routes,
+        audit_routes,
+        bundle_routes,
+    ):
         app.include_router(routes.router)
     problems.install(app)
     app.add_middleware(Gate, services=services)

@@ -1,7 +1,7 @@
 """Who is asking: a verified signature or an admin token becomes a Caller; everything else a refusal with one reason."""
 
-import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,8 +12,8 @@ from certline_master.api.server_nonce import ServerNonces
 from certline_master.api.services import Services
 from certline_master.api.throttle import Throttle
 from certline_master.domain.access import SYSTEM, Caller, Role
-from certline_master.domain.errors import NotFound
-from certline_master.domain.model import Follower, FollowerState
+from certline_master.domain.errors import NotFound, Unavailable
+from certline_master.domain.model import AdminToken, Follower, FollowerState
 from certline_master.domain.ports import Records
 from certline_shared.messages import time_text
 from certline_shared.signing import BadSignature, RequestParts, SignatureClaims, read_request_claims
@@ -24,6 +24,7 @@ NONCE_HEADER = "Certline-Nonce"
 
 _NOT_SIGNED = "the request is not signed as this master expects"  # the same for every reason, on purpose
 _NO_TOKEN = "send the header Authorization: Bearer with a valid admin token"  # noqa: S105 advice, not a password
+_IN_URL = "a token never stands in a URL, where logs keep it: revoke it, and send another in the header Authorization"
 _READS = frozenset({"GET", "HEAD"})
 
 
@@ -46,18 +47,25 @@ class Callers:
 
     def admin(self, incoming: Incoming) -> Caller:
         """The caller of an admin token. Raises Refused."""
+        if "certline_" in incoming.query:
+            raise Refused("bad-message", _IN_URL)
         scheme, _, text = incoming.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise Refused("unauthorized", _NO_TOKEN, headers={"WWW-Authenticate": "Bearer"})
         prefix = admin_tokens.prefix_of(text)
         with self._services.store.read() as records:
             candidates = records.tokens.by_prefix(SYSTEM, prefix) if prefix else []
-        given = admin_tokens.fingerprint(text)
-        token = next((token for token, sha256 in candidates if hmac.compare_digest(sha256, given)), None)
+        token = admin_tokens.matching(text, candidates)
         if token is None:
             raise self._refuse_admin("unknown token", incoming)
-        if token.expires is not None and token.expires <= self._services.clock.now():
-            raise self._refuse_admin("expired token", incoming)
+        now = self._services.clock.now()
+        why_not = admin_tokens.why_not(token, incoming.address, now)
+        if why_not:
+            raise self._refuse_admin(why_not, incoming, token)
+        self._services.limits.caller(token.id)
+        if token.last_used is None or now - token.last_used >= SEEN_EVERY:
+            with suppress(Unavailable):  # looking on is worth more than knowing when
+                self._services.store.write(lambda records: records.tokens.used(SYSTEM, token.id, now))
         return Caller(Role(token.role), token.name)
 
     def identify(self, incoming: Incoming) -> Known:
@@ -153,8 +161,10 @@ class Callers:
         self._note("follower.refused", reason, subject, incoming)
         return Refused(kind, text, headers=headers)
 
-    def _refuse_admin(self, reason: str, incoming: Incoming) -> Refused:
-        self._note("admin.refused", reason, f"address:{incoming.address}", incoming)
+    def _refuse_admin(self, reason: str, incoming: Incoming, token: AdminToken | None = None) -> Refused:
+        """The same answer whatever the reason; only the record tells."""
+        self._services.limits.failed(incoming.address)
+        self._note("admin.refused", reason, f"token:{token.name}" if token else f"address:{incoming.address}", incoming)
         return Refused("unauthorized", _NO_TOKEN, headers={"WWW-Authenticate": "Bearer"})
 
     def _note(self, kind: str, reason: str, subject: str, incoming: Incoming) -> None:
@@ -164,6 +174,11 @@ class Callers:
         now, data = self._services.clock.now(), {"reason": reason, "address": incoming.address}
         text = f"a request was refused: {reason}"
         self._services.store.write(lambda records: records.events.add(SYSTEM, kind, subject, text, now=now, data=data))
+
+
+def in_the_name_of(follower: Follower) -> Caller:
+    """For what an operator carries to a follower, or back with its signature: it is scoped as for itself."""
+    return Caller(Role.FOLLOWER, follower.name, follower.id)
 
 
 def refuse_unless_active(follower: Follower) -> None:

@@ -14,6 +14,7 @@ from certline_master.api.incoming import Incoming, read_body
 from certline_master.api.overload import Overload
 from certline_master.api.services import Services
 from certline_master.domain.access import Caller
+from certline_shared.bundles import MOST_RECEIPT_BYTES
 from certline_shared.messages import MOST_BODY_BYTES
 from certline_shared.signing import sign_answer
 
@@ -139,6 +140,8 @@ class _Captured:
 
 
 def _most(scope: Scope) -> int:
+    if scope["path"].startswith("/v1/followers/") and scope["path"].endswith("/receipt"):
+        return MOST_RECEIPT_BYTES
     return MOST_FLEET_BYTES if scope["path"].startswith("/v1/fleet/") else MOST_BODY_BYTES
 
 

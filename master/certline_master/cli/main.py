@@ -19,6 +19,7 @@ LATE = {
     "status": ("status:status", "Show how the fleet does."),
     "line": ("lines:line", "Certificate lines: list, show, issue, history."),
     "follower": ("followers:follower", "Followers: create, token, list, show, grant, revoke, delete."),
+    "bundle": ("bundles:bundle", "Hosts without a connection: a bundle to carry there, the receipt from there."),
     "event": ("events:event", "Audit records."),
     "kek": ("keks:kek", "The key encryption key: rotate, retire, status."),
     "datakey": ("keks:datakey", "The data keys: rotate."),

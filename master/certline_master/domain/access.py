@@ -55,6 +55,7 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/whoami"): Role.VIEWER,
     ("GET", "/v1/status"): Role.VIEWER,
     ("GET", "/v1/events"): Role.VIEWER,
+    ("GET", "/v1/events/verify"): Role.VIEWER,
     ("POST", "/v1/fleet/plan"): Role.ADMIN,  # it looks at the directories that the caller names
     ("POST", "/v1/fleet/apply"): Role.ADMIN,
     ("GET", "/v1/issuers"): Role.VIEWER,
@@ -85,4 +86,6 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("DELETE", "/v1/followers/{name}"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/token"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/revoke"): Role.OPERATOR,
+    ("POST", "/v1/followers/{name}/bundle"): Role.OPERATOR,
+    ("POST", "/v1/followers/{name}/receipt"): Role.OPERATOR,
 }
