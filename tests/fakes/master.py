@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from certline_shared import certificates, codec, keys, manifest, messages, sealing, signing
+from certline_shared.bundles import BUNDLE, Bundle, Receipt, open_receipt, read_receipt
 from certline_shared.chance import SystemChance
 from certline_shared.clock import Clock, SystemClock
 from certline_shared.enrolment import EnrolmentString, answer_mac, mac_holds, mac_key, request_mac, to_text
@@ -24,6 +25,7 @@ from certline_shared.messages import (
     DeploymentReport,
     EnrolAnswer,
     EnrolRequest,
+    KeyChange,
     LineAnswer,
     LineWish,
     Problem,
@@ -91,6 +93,9 @@ class FakeMaster:
         self.sealing_key = b""  # of the follower that enrolled last
         self.made_keys: list[str] = []  # PKCS#8 in PEM, of lines of our custody
         self.copies: list[dict[str, tuple[str, ...]]] = []  # as reported
+        self.next_keys: dict[str, bytes] = {}  # id -> identity key announced
+        self.takes_keys = True
+        self.sequences: list[int | None] = []  # of changing requests
         self.revoked = False
         self.requests: list[str] = []  # "GET /path?query"
         self.deployments: list[DeploymentReport] = []
@@ -153,6 +158,26 @@ class FakeMaster:
     def hand_back(self, name: str) -> None:
         """From now on the follower is to have a key of its own."""
         self.set_line(name, custody=None, csrs={})
+
+    def bundle(self) -> Bundle:
+        """What is carried to a host without a connection."""
+        with self.lock:
+            made = self.manifest()
+            live = [(name, line, line.live) for name, line in sorted(self.lines.items()) if line.live]
+            contents = tuple(VersionContent(name, number, line.versions[number]) for name, line, number in live)
+            signed = manifest.sign(made, self.tampering.signing_key or self.signing_key)
+        if self.tampering.content:
+            contents = tuple(map(self.tampering.content, contents))
+        return Bundle(BUNDLE, signed, contents)
+
+    def hear(self, file: bytes) -> Receipt:
+        """A receipt that was carried back: its wishes and reports count."""
+        receipt = open_receipt(read_receipt(file), self.followers[FOLLOWER_ID], FOLLOWER_ID)
+        with self.lock:
+            for name, wish in receipt.wishes.items():
+                assert self._put(name, wish).status == 200
+            self.deployments += receipt.report.deployments
+        return receipt
 
     def remove_line(self, name: str) -> None:
         with self.lock:
@@ -260,22 +285,40 @@ class FakeMaster:
             nonce = codec.base64url(self.chance.token(16))
             self._nonces.add(nonce)
             return Reply(401, _problem(401, "stale", "sign again").body, {"certline-nonce": nonce})
-        try:
-            signing.verify_request(public, headers, parts)
-        except signing.BadSignature as error:
-            return _problem(401, "unauthorized", error.reason)
+        known = (public, self.next_keys.get(claims.keyid))
+        signer = next((key for key in known if key and _signs(key, headers, parts)), None)
+        if signer is None:
+            return _problem(401, "unauthorized", "signature does not hold")
+        if signer != public:
+            self.followers[claims.keyid] = self.next_keys.pop(claims.keyid)
         return self._route(parts, headers)
+
+    def _change_keys(self, body: bytes) -> Reply:
+        if not self.takes_keys:
+            return _problem(404, "not-found", "there is no such route")
+        change = messages.decode(KeyChange, body)
+        self.sequences.append(change.seq)
+        said = messages.KEY_CHANGE_PREFIX + messages.canonical(body, without=("proof",))
+        if not signing.verify(change.identity_key, change.proof, said):
+            return _problem(422, "invalid", "the proof does not hold")
+        self.next_keys[FOLLOWER_ID] = change.identity_key
+        return Reply(204)
 
     def _route(self, parts: signing.RequestParts, headers: dict[str, str]) -> Reply:
         match (parts.method, *parts.path.strip("/").split("/")[2:]):
             case ("GET", "manifest"):
                 return self._manifest(parts.query, headers.get("if-none-match"))
             case ("PUT", "lines", name):
-                return self._put(name, messages.decode(LineWish, parts.body))
+                wish = messages.decode(LineWish, parts.body)
+                self.sequences.append(wish.seq)
+                return self._put(name, wish)
+            case ("POST", "keys"):
+                return self._change_keys(parts.body)
             case ("GET", "lines", name, "versions", number):
                 return self._version(name, int(number))
             case ("POST", "reports"):
                 report = messages.decode(Report, parts.body)
+                self.sequences.append(report.seq)
                 self.deployments += report.deployments
                 self.copies += [report.keys] if report.keys is not None else []
                 self.lock.notify_all()
@@ -362,6 +405,14 @@ def _manifest_line(name: str, line: Line) -> ManifestLine:
         {kind: one.spki_sha256 for kind, one in facts.items()},
         messages.time_text(ends) if ends else None, line.rollback, line.error, line.custody,
     )  # fmt: skip
+
+
+def _signs(key: bytes, headers: dict[str, str], parts: signing.RequestParts) -> bool:
+    try:
+        signing.verify_request(key, headers, parts)
+    except signing.BadSignature:
+        return False
+    return True
 
 
 def _problem(status: int, kind: str, detail: str, names: tuple[str, ...] = ()) -> Reply:

@@ -11,7 +11,7 @@ import pytest
 
 from certline_follower import enrolment as enrolling
 from certline_follower import opening, settings
-from certline_follower.host import Host
+from certline_follower.host import Host, Master
 from certline_follower.master_client import AGENT, Credentials, MasterClient
 from certline_follower.turn import Outcome, recover, turn
 from certline_shared import enrolment
@@ -54,7 +54,7 @@ class Bed:
     folder: Path
     master: FakeMaster
     clock: Clock = field(default_factory=SystemClock)
-    clients: list[MasterClient] = field(default_factory=list)
+    clients: list[Master] = field(default_factory=list)
 
     @property
     def file(self) -> Path:
@@ -110,10 +110,9 @@ class Bed:
 
         def connect(keyid: str, key: bytes) -> MasterClient:
             credentials = Credentials(keyid, key, ())
-            self.clients.append(
-                MasterClient(text.origin, context, credentials, clock=self.clock, chance=SystemChance())
-            )
-            return self.clients[-1]
+            client = MasterClient(text.origin, context, credentials, clock=self.clock, chance=SystemChance())
+            self.clients.append(client)
+            return client
 
         loaded.state_dir.mkdir(exist_ok=True)
         enrolling.enrol(
