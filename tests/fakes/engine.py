@@ -31,6 +31,7 @@ from certline_master.work.driver import Driver
 from certline_master.work.journey import Journey
 from certline_master.work.lines import Lines
 from certline_master.work.sweep import Sweep
+from certline_master.work.watch import Watch
 from certline_shared.keys import KeyType, PrivateKey, generate, make_csr, read_csr
 from tests.fakes.ca import FakeAuthorities, FakeCa
 from tests.fakes.chance import SeededChance
@@ -105,6 +106,7 @@ class Engine:
             Lines(context, accounts),
             Sweep(context, answers),
         )
+        self.watch = Watch(context)
         self._held: list[Journey] = []
 
     # --- what the operator and the follower do ---

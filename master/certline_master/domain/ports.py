@@ -42,6 +42,7 @@ from certline_master.domain.model import (
     Zone,
 )
 from certline_master.domain.rollout import Progress, Wave
+from certline_master.domain.survival import LiveUntil
 
 T = TypeVar("T")
 
@@ -321,7 +322,7 @@ class StandingRecords(Protocol):
         """
         ...
 
-    def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> None:
+    def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, since: datetime) -> None:
         """Note that a follower was offered a version, unless it is known."""
         ...
 
@@ -331,6 +332,10 @@ class StandingRecords(Protocol):
 
     def in_use(self, caller: Caller) -> list[InUse]:
         """What each active follower has installed, as it last reported."""
+        ...
+
+    def live_until(self, caller: Caller) -> list[LiveUntil]:
+        """The live versions of the lines that an active follower is to have."""
         ...
 
 
@@ -435,6 +440,14 @@ class TokenRecords(Protocol):
     def add(self, caller: Caller, token: AdminToken, sha256: bytes) -> None: ...
     def by_prefix(self, caller: Caller, prefix: str) -> list[tuple[AdminToken, bytes]]:
         """Only for SYSTEM: tokens that are not revoked, with their hashes; expired ones too."""
+        ...
+
+    def used(self, caller: Caller, token_id: str, now: datetime) -> None:
+        """Only for SYSTEM. Written at most once a minute."""
+        ...
+
+    def end(self, caller: Caller, token_id: str, when: datetime) -> None:
+        """It is good until then, or as long as before where that is sooner."""
         ...
 
     def revoke(self, caller: Caller, token_id: str, now: datetime) -> None: ...
@@ -568,6 +581,10 @@ class InstanceRecords(Protocol):
 
     def get(self, caller: Caller, key: str) -> str | None: ...
     def set(self, caller: Caller, key: str, value: str) -> None: ...
+    def swap(self, caller: Caller, key: str, was: str | None, then: str) -> bool:
+        """Set it; False, and nothing set, when it is not what it was any more."""
+        ...
+
 
 
 class Records(Protocol):
@@ -722,6 +739,11 @@ class CertificateAuthority(Protocol):
         """The PEM chain; an alternate (Link rel="alternate", RFC 8555 section 7.4.2) when its topmost issuer CN is the
         preferred one.
         """
+        ...
+
+    def revoke(self, chain: str, reason: int) -> None:
+        """Revoke the leaf of this PEM chain, as the account that ordered it, for a reason of RFC 5280 section 5.3.1
+        (RFC 8555 section 7.6). One that is revoked already counts as done."""
         ...
 
     def renewal_info(self, chain: str) -> RenewalWindow | None:

@@ -5,16 +5,30 @@
 - DNS: the same, of lines with a name that is proven by dns-01. That the CA might reuse an authorization is not counted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+
+from certline_master.domain.deployment import InUse
 
 SHORT = timedelta(days=3)
 SHARE = 10
 """An alarm by default below SHORT, or below this part of the lifetime where that is less."""
 
+
+@dataclass(frozen=True, slots=True)
+class LiveUntil:
+    """The live version of a line that hosts are to have."""
+
+    line: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+
+
 What = Literal["master", "ca", "dns"]
+NAMES: Mapping[What, str] = {"master": "master", "ca": "CA", "dns": "DNS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,28 @@ def budget(what: What, held: Iterable[Held], now: datetime, limit: timedelta | N
     left = first.not_after - now
     low = any(one.not_after - now < _least(one, limit) for one in every)
     return Budget(what, first.not_after, int(left.total_seconds()), first.line, first.follower, low)
+
+
+def budgets(
+    in_use: Iterable[InUse],
+    live: Iterable[LiveUntil],
+    by_http: Collection[str],
+    now: datetime,
+    limit: timedelta | None = None,
+) -> tuple[Budget, ...]:
+    """Of the whole fleet; `by_http` are the names that are proven by http-01."""
+    lines = list(live)
+    held: dict[What, list[Held]] = {
+        "master": [Held(one.line, one.receiver.name, one.not_before, one.not_after) for one in in_use],
+        "ca": [_of(one) for one in lines],
+        "dns": [_of(one) for one in lines if not set(one.names) <= set(by_http)],
+    }
+    found = (budget(what, of_it, now, limit) for what, of_it in held.items())
+    return tuple(one for one in found if one is not None)
+
+
+def _of(one: LiveUntil) -> Held:
+    return Held(one.line, None, one.not_before, one.not_after)
 
 
 def _least(one: Held, limit: timedelta | None) -> timedelta:

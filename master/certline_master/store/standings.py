@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, or_, select, update
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.deployment import Behind, InUse, Receiver, steps_from
 from certline_master.domain.model import Deployment, DeploymentState, FollowerState, VersionState
+from certline_master.domain.survival import LiveUntil
 from certline_master.store.receivers import RECEIVER, pairs, read_receiver
 from certline_master.store.scope import sees_all
 from certline_master.store.session import Session, Shape, Upsert, number, param, several
@@ -38,7 +39,6 @@ _RECEIVERS = (
 _OF_FOLLOWER = pairs()
 _LINES_OF = select(_OF_FOLLOWER.c.line_id).where(_OF_FOLLOWER.c.follower_id == param("whose"))
 
-_GOALS = deployments.c.goal, deployments.c.state
 _ARRIVED = and_(
     deployments.c.error.is_(None),
     or_(
@@ -87,6 +87,27 @@ _ALARM = (
     .values(alarmed=param("now", deployments.c.alarmed))
 )
 
+_LIVE_UNTIL = (
+    select(
+        lines.c.name,
+        lines.c.names,
+        func.min(certificates.c.not_before, type_=certificates.c.not_before.type).label("begins"),
+        func.min(certificates.c.not_after, type_=certificates.c.not_after.type).label("ends"),
+    )
+    .select_from(versions)
+    .join(lines)
+    .join(certificates, certificates.c.version_id == versions.c.id)
+    .where(
+        versions.c.state == VersionState.LIVE,
+        lines.c.paused.is_(None),
+        lines.c.id.in_(
+            select(_ALL_PAIRS.c.line_id)
+            .join(followers, followers.c.id == _ALL_PAIRS.c.follower_id)
+            .where(followers.c.state == FollowerState.ACTIVE)
+        ),
+    )
+    .group_by(lines.c.name, lines.c.names)
+)
 _INSTALLED = (
     select(deployments.c.follower_id, deployments.c.line_id, func.max(deployments.c.version).label("version"))
     .where(deployments.c.state.in_(steps_from(DeploymentState.INSTALLED)))
@@ -105,6 +126,7 @@ _IN_USE = (
     .select_from(_INSTALLED)
     .join(followers, followers.c.id == _INSTALLED.c.follower_id)
     .join(lines, lines.c.id == _INSTALLED.c.line_id)
+    .join(_ALL_PAIRS, and_(_ALL_PAIRS.c.line_id == lines.c.id, _ALL_PAIRS.c.follower_id == followers.c.id))
     .join(versions, and_(versions.c.line_id == lines.c.id, versions.c.number == _INSTALLED.c.version))
     .join(certificates, certificates.c.version_id == versions.c.id)
     .where(followers.c.state == FollowerState.ACTIVE, certificates.c.not_after.is_not(None))
@@ -144,10 +166,10 @@ class Standings:
         rows = self._session.rows(_BEHIND, {"before": before}) if sees_all(caller) else ()
         return [_behind(row) for row in rows]
 
-    def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> None:
+    def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, since: datetime) -> None:
         """Note that a follower was offered a version, unless it is known."""
         caller.require(Role.OPERATOR)
-        wanted = Deployment(follower_id, line_id, version, DeploymentState.WANTED, None, now, wanted_since=now)
+        wanted = Deployment(follower_id, line_id, version, DeploymentState.WANTED, None, since, wanted_since=since)
         self._session.run(_WANT.on(self._session), DEPLOYMENT.write(wanted))
 
     def alarm(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> bool:
@@ -162,6 +184,11 @@ class Standings:
         """What each active follower has installed, as it last reported."""
         rows = self._session.rows(_IN_USE) if sees_all(caller) else ()
         return [InUse(read_receiver(row), *row[len(RECEIVER) :]) for row in rows]
+
+    def live_until(self, caller: Caller) -> list[LiveUntil]:
+        """The live versions of the lines that an active follower is to have."""
+        rows = self._session.rows(_LIVE_UNTIL) if sees_all(caller) else ()
+        return [LiveUntil(row.name, row.names, row.begins, row.ends) for row in rows]
 
 
 def _behind(row: Any) -> Behind:

@@ -103,6 +103,6 @@ class Waves:
             return False
         standings, moved = Standings(self._session), replace(progress, wave=then)
         for one in moved.members():
-            standings.want(caller, one.id, was.line_id, was.version, now=now)
+            standings.want(caller, one.id, was.line_id, was.version, since=now)
         self._session.run(_STALE, [{"wanted": one.id} for one in progress.receivers])
         return True

@@ -20,6 +20,7 @@ from certline_master.work.driver import Driver
 from certline_master.work.journey import Journey
 from certline_master.work.lines import Lines
 from certline_master.work.sweep import Sweep
+from certline_master.work.watch import EVERY, Watch
 
 LINES_AT_ONCE = 200
 LINES_PER_TASK = 10
@@ -39,6 +40,8 @@ class Runner:
         self._driver = Driver(context, accounts, answers)
         self._lines = Lines(context, accounts)
         self._sweep = Sweep(context, answers)
+        self._watch = Watch(context)
+        self._watch_due, self._watching = self._context.clock.monotonic(), False
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -101,6 +104,7 @@ class Runner:
     def _turn(self, moment: float) -> None:
         self._resume_waiting(moment)
         self._renew_leases(moment)
+        self._start_watch(moment)
         if self._next_look() <= moment:
             self._rung.clear()  # before the look: what is written later rings again
             self._store_look = self._in(self._ask_store(self._context.clock.now()))
@@ -116,7 +120,7 @@ class Runner:
         return self._context.clock.monotonic() + pause.total_seconds()
 
     def _pause(self) -> float:
-        looks = [self._next_look(), self._leases_due]
+        looks = [self._next_look(), self._leases_due, self._watch_due]
         with self._lock:
             if self._waiting:
                 looks.append(self._waiting[0][0])
@@ -178,6 +182,16 @@ class Runner:
                 return
             self._sweeping = True
         self._tasks.put(self._turn_sweep)
+
+    def _start_watch(self, moment: float) -> None:
+        if moment < self._watch_due:
+            return
+        self._watch_due = self._in(EVERY)
+        with self._lock:
+            if self._watching:
+                return
+            self._watching = True
+        self._tasks.put(self._turn_watch)
 
     def _renew_leases(self, moment: float) -> None:
         """Three times per lease; an order that is no longer ours is dropped (its next write would be refused)."""
@@ -246,6 +260,13 @@ class Runner:
             with self._lock:
                 self._lines_in_hand.difference_update(line_ids)
             self.look_now()
+
+    def _turn_watch(self) -> None:
+        try:
+            self._watch.turn()
+        finally:
+            with self._lock:
+                self._watching = False
 
     def _turn_sweep(self) -> None:
         try:
