@@ -220,3 +220,29 @@ def test_a_renewal_names_what_it_replaces_once(bed: Bed) -> None:
     again = bed.ca.open(names, profile="classic", replaces=former)
     assert again.replaces is None
     assert (bed.counts() - before)["newOrder"] == 2
+
+
+KEY_COMPROMISE = 1
+
+
+def test_a_certificate_is_revoked_once_and_asking_again_changes_nothing(bed: Bed) -> None:
+    """After a kill nobody knows whether the CA heard it."""
+    chain = bed.issue(["revoked.example.org"])
+    bed.ca.revoke(chain, KEY_COMPROMISE)
+    before = bed.counts()
+    bed.ca.revoke(chain, KEY_COMPROMISE)
+    assert (bed.counts() - before)["revokeCert"] == 1
+
+
+def test_another_account_may_not_revoke_it(bed: Bed) -> None:
+    chain = bed.issue(["guarded.example.org"])
+    with pytest.raises(CaRefused) as caught:
+        bed.registered().ca.revoke(chain, KEY_COMPROMISE)
+    assert (caught.value.type, caught.value.status) == ("unauthorized", 403)
+
+
+def test_a_reason_that_there_is_not_is_refused(bed: Bed) -> None:
+    chain = bed.issue(["unreasoned.example.org"])
+    with pytest.raises(CaRefused) as caught:
+        bed.ca.revoke(chain, 7)
+    assert caught.value.failure is FailureClass.FIX_CONFIGURATION

@@ -89,6 +89,9 @@ class FakeCertificateAuthority:
     def fetch(self, certificate_url: str, *, preferred_chain: str | None) -> str:  # noqa: ARG002 it has one chain
         return self._signed("certificate", lambda: self._chain(certificate_url))
 
+    def revoke(self, chain: str, reason: int) -> None:
+        self._signed("revokeCert", lambda: self._ca.revoke(self._account or "", chain, reason))
+
     def renewal_info(self, chain: str) -> RenewalWindow | None:
         if not self._ca.has_renewal_info:
             return None

@@ -54,6 +54,11 @@ def validity_of(chain: str) -> tuple[datetime, datetime]:
     return leaf.not_valid_before_utc, leaf.not_valid_after_utc
 
 
+def serial_of(chain: str) -> str:
+    """The leaf's serial in lower-case hex."""
+    return f"{x509.load_pem_x509_certificate(chain.encode()).serial_number:x}"
+
+
 def _ca_certificate(
     subject: x509.Name,
     key: ec.EllipticCurvePublicKey,

@@ -11,9 +11,10 @@ from certline_master.domain.model import FailureClass
 from certline_master.domain.ports import Directory, RenewalWindow
 from certline_shared.clock import Clock
 from certline_shared.names import base, is_wildcard
-from tests.fakes.ca_issuing import IssuingCa, names_of
+from tests.fakes.ca_issuing import IssuingCa, names_of, serial_of
 
 BASE_URL = "https://fake-ca.example"
+REASONS = {0, 1, 3, 4, 5, 9}  # of RFC 5280 section 5.3.1, those that Baseline Requirements section 7.2.2 leaves
 
 T = TypeVar("T")
 
@@ -102,6 +103,7 @@ class FakeCa:
         self.windows: dict[str, RenewalWindow] = {}  # certificate id of RFC 9773 → what is answered
         self.replaced: set[str] = set()  # certificate ids
         self.issued: list[str] = []  # PEM chains
+        self.revoked: dict[str, int] = {}  # serial → reason
         self._faults: dict[str, list[_Fault]] = {}
         self._lock = threading.RLock()
 
@@ -207,6 +209,15 @@ class FakeCa:
         if not order.looks_left:
             self.settle(order)
         return order
+
+    def revoke(self, account: str, chain: str, reason: int) -> None:
+        """By the account that ordered it; a second time it is revoked already, which is no fault."""
+        if not any(order.chain == chain and order.account == account for order in self.orders.values()):
+            detail = "the account did not order this certificate"
+            raise CaRefused("unauthorized", detail, FailureClass.NEEDS_PERSON, status=403)
+        if reason not in REASONS:
+            raise CaRefused("badRevocationReason", f"no reason {reason}", FailureClass.FIX_CONFIGURATION)
+        self.revoked.setdefault(serial_of(chain), reason)
 
     def settle(self, order: Order) -> None:
         """Show what has come of an order's authorizations, or of its issuing."""

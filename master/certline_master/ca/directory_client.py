@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from acme import messages
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from josepy.json_util import encode_b64jose, field
 
 from certline_master.ca import chains, renewal_info
@@ -78,6 +80,16 @@ class DirectoryClient:
     def fetch(self, certificate_url: str, *, preferred_chain: str | None) -> str:
         """One request; with a preferred chain that is not the CA's default one more for each alternate looked at."""
         return chains.fetch(self._account, certificate_url, preferred_chain)
+
+    def revoke(self, chain: str, reason: int) -> None:
+        """RFC 8555 section 7.6."""
+        leaf = x509.load_pem_x509_certificate(chain.encode()).public_bytes(serialization.Encoding.DER)
+        payload = json.dumps({"certificate": encode_b64jose(leaf), "reason": reason}).encode()
+        try:
+            self._account.post("revokeCert", self._endpoint.directory().url("revokeCert"), payload)
+        except CaRefused as refusal:
+            if refusal.type != "alreadyRevoked":
+                raise
 
     def renewal_info(self, chain: str) -> RenewalWindow | None:
         return renewal_info.fetch(self._endpoint, chain)

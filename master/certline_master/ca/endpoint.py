@@ -16,7 +16,7 @@ DIRECTORY_AGE = timedelta(hours=1)
 
 Count = Callable[[str], None]
 """Called with the kind of each request that is sent, re-tries too: "directory", "newNonce", "newAccount", "newOrder",
-"order", "authorization", "challenge", "finalize", "certificate", "renewalInfo"."""
+"order", "authorization", "challenge", "finalize", "certificate", "revokeCert", "renewalInfo"."""
 
 
 class Endpoint:
