@@ -38,6 +38,7 @@ def _code_of(error: Exception) -> int | None:
         "SettingsError": USAGE,
         "IdentityError": USAGE,
         "BadEnrolmentString": USAGE,
+        "BadString": USAGE,
         "StateNotKept": FAILED,
         "BadBundle": REFUSED,
         "StateError": USAGE,
@@ -71,9 +72,8 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    enroll = command("enroll", _enroll, "Make this host known to its master, by a one-time token.")
-    enroll.add_argument("--token-file", metavar="F", default="-", help="file with the token; - is standard input (-)")
-    enroll.add_argument("--replace", action="store_true", help="give a host that is enrolled another identity")
+    _add_enroll(command("enroll", _enroll, "Make this host known to its master: by a string from there, or a name."))
+    command("keygen", _keygen, "Print this host's public keys, so that the master can be told them beforehand.")
     command("run", _run, "Keep the certificates current until SIGTERM; SIGHUP reads the settings anew.")
     _add_sync(command("sync", _sync, "Do what is to be done now, and end."))
     _add_deploy(command("deploy", _deploy, "Check, reload and probe again, and try now what is held back or waits."))
@@ -88,6 +88,16 @@ def parser() -> argparse.ArgumentParser:
     config = command("config", _config, "Show the settings in use, or an example.")
     config.add_argument("what", choices=("show", "example"))
     return top
+
+
+def _add_enroll(enroll: argparse.ArgumentParser) -> None:
+    enroll.add_argument("--token-file", metavar="F", default="-", help="file with the string; - is standard input (-)")
+    enroll.add_argument("--replace", action="store_true", help="give a host that is enrolled another identity")
+    enroll.add_argument("--introduce", action="store_true", help="without a string: show a fingerprint to be approved")
+    enroll.add_argument("--master", metavar="URL", help="with --introduce: https://NAME-OR-IP:PORT")
+    enroll.add_argument("--name", help="with --introduce: how to be called there (this host's name)")
+    enroll.add_argument("--ca-file", metavar="F", help="with --introduce: know the master's API by this CA")
+    enroll.add_argument("--wait", type=_seconds, default=600.0, metavar="S", help="for the approval (600)")
 
 
 def _add_sync(sync: argparse.ArgumentParser) -> None:
@@ -149,9 +159,9 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from certline_follower import commands
+    from certline_follower import identity_commands
 
-    return commands.enroll(options, _find(options))
+    return identity_commands.enroll(options, _find(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -185,6 +195,12 @@ def _apply_bundle(options: argparse.Namespace) -> int:
 
 
 def _rotate_keys(options: argparse.Namespace) -> int:
-    from certline_follower import key_commands
+    from certline_follower import identity_commands
 
-    return key_commands.rotate_keys(options, _find(options))
+    return identity_commands.rotate_keys(options, _find(options))
+
+
+def _keygen(options: argparse.Namespace) -> int:
+    from certline_follower import identity_commands
+
+    return identity_commands.keygen(options, _find(options))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from certline_follower import control, daemon, deploying, opening, settings, syncing
-from certline_follower.ending import AWAY, BUSY, CHANGED, NOTHING, Failed, show
+from certline_follower.ending import AWAY, BUSY, CHANGED, NOTHING, USAGE, Failed, show
 from certline_follower.host import Host
 from certline_follower.lock import RunLock
 from certline_follower.planning import Step, words
@@ -19,6 +19,7 @@ from certline_follower.turn import Outcome, preview, recover
 from certline_shared import logs
 from certline_shared.chance import SystemChance
 from certline_shared.clock import SystemClock
+
 
 @contextmanager
 def only_run(loaded: Settings, *, wait: bool) -> Iterator[None]:

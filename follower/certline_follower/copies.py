@@ -34,10 +34,12 @@ def opened(
 
 def _open(identity: Identity, sealed: bytes, info: bytes) -> bytes:
     """Raises ValueError."""
-    try:
-        return sealing.open_sealed(sealed, identity.sealing_key, info)
-    except ValueError as error:
-        raise ValueError(f"its key cannot be opened: {error}") from None
+    for key in identity.sealing_keys:
+        try:
+            return sealing.open_sealed(sealed, key, info)
+        except ValueError as error:
+            fault = error
+    raise ValueError(f"its key cannot be opened: {fault}") from None
 
 
 def counted(host: Host) -> State:

@@ -1,4 +1,4 @@
-"""The numbers of this host's changing requests: on disk before they are sent, so that two hosts with one identity differ.
+"""The numbers of this host's changing requests, on disk before they are sent: two hosts with one identity differ.
 
 The number rises by chance: two hosts that were one until now part with their next requests, and what comes from the one
 that is behind shows on the master. It has a file of its own, for it must outlive a state that was lost.
@@ -28,11 +28,8 @@ class Sequence:
         A disk that takes nothing must not keep the host from telling so: then the number is in memory only.
         """
         last = self._last if self._last is not None else self._kept()
-        if last is None:
-            number = int(now.timestamp() * 1_000)
-        else:
-            number = last + 1 + int(self._chance.uniform(0, _LONGEST_STEP))
-        self._last = number
+        step = 1 + int(self._chance.uniform(0, _LONGEST_STEP))
+        number = self._last = int(now.timestamp() * 1_000) if last is None else last + step
         with suppress(OSError):
             write_private(self._path, f"{number}\n".encode())
         return number

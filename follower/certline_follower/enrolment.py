@@ -66,7 +66,7 @@ def enrol(
     if done is not None:
         return done
     if not replace:
-        _check_not_enrolled(state_dir)
+        check_not_enrolled(state_dir)
     begun = _begin(text, state_dir, chance)
     failpoint("enrol.keys_written")
     body = _ask(text, begun, Patient(connect(text.token_id, begun.identity_key), clock), agent)
@@ -109,7 +109,7 @@ class Patient:
             self._clock.pause(pause, threading.Event())
 
 
-def _check_not_enrolled(state_dir: Path) -> None:
+def check_not_enrolled(state_dir: Path) -> None:
     if identities.path_in(state_dir).exists():
         try:
             known = identities.load(state_dir)
@@ -197,4 +197,5 @@ def _identity(text: EnrolmentString, begun: _Begun, answer: EnrolAnswer) -> Iden
         epoch=answer.epoch,
         identity_key=begun.identity_key,
         sealing_key=begun.sealing_key,
+        keys_since=answer.time,
     )

@@ -15,6 +15,8 @@ keep = 5
 # ca_file = "proxy-ca.pem"
 # Seconds between two looks where the master cannot hold a request open.
 poll = 300
+# How old this host's own keys may get, in days; left out, only `rotate-keys` changes them.
+# rotate_keys_days = 90
 
 # One table for each certificate line.
 [[line]]

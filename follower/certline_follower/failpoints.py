@@ -1,5 +1,14 @@
 """The names of all places where a test may kill the follower."""
 
-from certline_follower import carried, disk, enrolment, installing, steps
+from certline_follower import carried, disk, enrolment, installing, introducing, joining, rotation, steps
 
-FAILPOINTS = (*enrolment.FAILPOINTS, *carried.FAILPOINTS, *steps.FAILPOINTS, *installing.FAILPOINTS, *disk.FAILPOINTS)
+FAILPOINTS = (
+    *enrolment.FAILPOINTS,
+    *joining.FAILPOINTS,
+    *introducing.FAILPOINTS,
+    *rotation.FAILPOINTS,
+    *carried.FAILPOINTS,
+    *steps.FAILPOINTS,
+    *installing.FAILPOINTS,
+    *disk.FAILPOINTS,
+)

@@ -33,6 +33,21 @@ class Identity:
     epoch: int  # of the master when we enrolled or last learnt keys
     identity_key: bytes = field(repr=False)  # Ed25519, raw
     sealing_key: bytes = field(repr=False)  # raw private key of sealing.SUITE
+    former_sealing_key: bytes | None = field(default=None, repr=False)  # while something sealed to it may be in use
+    enrolled_as: str | None = None  # thumbprint of the key it enrolled with, once it has another
+    keys_since: str | None = None  # when these keys came into force; None where an earlier release enrolled
+
+    @property
+    def mark(self) -> str:
+        """What tells one enrolment from another; it stays when the keys change."""
+        from certline_shared import signing  # late: `status` needs no cryptography
+
+        return self.enrolled_as or signing.thumbprint(signing.identity_public(self.identity_key))
+
+    @property
+    def sealing_keys(self) -> tuple[bytes, ...]:
+        """Those that something may be sealed to, the present one first."""
+        return (self.sealing_key, *((self.former_sealing_key,) if self.former_sealing_key else ()))
 
 
 def path_in(state_dir: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ssl import SSLContext
@@ -14,7 +14,15 @@ from certline_shared import __version__, codec, messages, signing
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 from certline_shared.manifest import MOST_MANIFEST_BYTES, BadManifest, SignedManifest, from_wire
-from certline_shared.messages import LineAnswer, LineWish, Problem, Report, VersionContent
+from certline_shared.messages import (
+    IntroductionAnswer,
+    KeyChange,
+    LineAnswer,
+    LineWish,
+    Problem,
+    Report,
+    VersionContent,
+)
 
 # httpx imports its own command line (click, rich, pygments) where those are installed: 0.15 s that no follower needs.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
@@ -36,7 +44,7 @@ class Credentials:
     """As whom to sign, and whose answers to believe."""
 
     keyid: str  # the follower's id; while it enrols, the token's
-    key: bytes  # Ed25519, raw private key
+    key: bytes = field(repr=False)  # Ed25519, raw private key
     signing_keys: tuple[bytes, ...]  # the master's, current and next; none while it enrols
 
 
@@ -103,12 +111,32 @@ class MasterClient:
         if isinstance(self._context, PinnedContext):
             self._context.pins = frozenset(tls_pins)
 
+    def sign_with(self, key: bytes) -> None:
+        """From now on sign with this identity key."""
+        self._credentials = replace(self._credentials, key=key)
+
+    def change_keys(self, change: KeyChange) -> None:
+        """POST /v1/follower/keys; the same change may be sent again."""
+        self._verified("POST", "/v1/follower/keys", body=messages.encode(change))
+
     def enrol(self, body: bytes) -> bytes:
         """POST /v1/enroll; the answer's body, still to be checked by its MAC."""
         answer = self._ask("POST", "/v1/enroll", body=body)
         if answer.status in (200, 201):
             return answer.body
         raise _fault(answer, believed=answer.status not in _PASSING)  # nothing is remembered of it
+
+    def introduce(self, body: bytes) -> IntroductionAnswer:
+        """POST /v1/introductions; signed by the first of the keys that it names, whoever's they are."""
+        answer = self._ask("POST", "/v1/introductions", body=body)
+        if answer.status != 200:
+            raise _fault(answer, believed=answer.status not in _PASSING)
+        told = _read(IntroductionAnswer, answer)
+        self._credentials = replace(self._credentials, signing_keys=told.signing_keys[:1])
+        why_not = self._check(answer)
+        if why_not is not None:
+            raise Untrusted(f"the answer to the introduction is not signed by the key that it names: {why_not}")
+        return told
 
     def manifest(self, etag: str | None, wait: int = 0) -> ManifestAnswer:
         """GET /v1/follower/manifest; held open by the master up to `wait` seconds while the tag is current."""

@@ -65,6 +65,7 @@ class Settings:
     lines: tuple[LineSettings, ...]
     services: Mapping[str, Service]
     windows: tuple[Window, ...] = ()  # of lines whose services have none of their own
+    rotate_keys_days: float | None = None  # how old this host's own keys may get; None: they are changed only on command
 
 
 def find(config: str | None, cwd: Path, system: Path = SYSTEM_FOLDER) -> Path:
@@ -95,7 +96,7 @@ def load(path: Path) -> Settings:
     top.only("state_dir", "keep", "windows", "master", "line", "services")
     services = service_settings.services(top.table("services"))
     master, lines = top.table("master"), top.tables("line")
-    master.only("url", "poll", "ca_file")
+    master.only("url", "poll", "ca_file", "rotate_keys_days")
     settings = Settings(
         file=file,
         master_url=_url(master),
@@ -103,6 +104,7 @@ def load(path: Path) -> Settings:
         state_dir=_placed(top.text("state_dir") or DEFAULT_STATE_DIR, file.parent),
         keep=top.whole("keep", 5, 1, 1000),
         poll_seconds=master.number("poll", 300, 1, 86_400),
+        rotate_keys_days=_rotate_keys_days(master),
         lines=tuple(_line(table, file.parent, services) for table in lines),
         services=services,
         windows=service_settings.read_windows(top),
@@ -115,6 +117,10 @@ def load(path: Path) -> Settings:
 
 def _placed(text: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder / text))
+
+
+def _rotate_keys_days(master: Table) -> float | None:
+    return None if master.raw("rotate_keys_days") is None else master.number("rotate_keys_days", 90, 1, 3_650)
 
 
 def _url(master: Table) -> str | None:

@@ -42,13 +42,42 @@ class PinnedContext(ssl.SSLContext):
         raise NotImplementedError("a pinned context is for sockets only")
 
 
+class FirstUseContext(ssl.SSLContext):
+    """TLS 1.2 or newer to whoever answers; whom it was is kept, to be held against what is learnt afterwards."""
+
+    presented: list[bytes]  # of the last connection, as DER
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """As in the standard library."""
+        wrapped = super().wrap_socket(*args, **kwargs)
+        self.presented = presented_chain(wrapped)
+        return wrapped
+
+    def wrap_bio(self, *_args: Any, **_kwargs: Any) -> ssl.SSLObject:
+        """Refused, as for PinnedContext."""
+        raise NotImplementedError("a context of the first use is for sockets only")
+
+
+def first_use() -> FirstUseContext:
+    """A context that believes nobody yet: for an introduction, whose answer says whom to pin."""
+    context = FirstUseContext(ssl.PROTOCOL_TLS_CLIENT)
+    _look_at_nothing(context)
+    context.presented = []
+    return context
+
+
+def _look_at_nothing(context: ssl.SSLContext) -> None:
+    """What decides is looked at elsewhere."""
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # who was checked is who stays
+
+
 def pinned(pins: Sequence[str]) -> ssl.SSLContext:
     """A context that believes these pins, current and next."""
     context = PinnedContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the pins decide, in wrap_socket
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # who was checked is who stays
+    _look_at_nothing(context)  # the pins decide, in wrap_socket
     context.pins = frozenset(pins)
     return context
 
