@@ -1,11 +1,11 @@
 """Data keys: rewrapped under another KEK, replaced by a new generation, and what is left of the old ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import select, update
 
-from certline_master.domain.access import SYSTEM
+from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Forbidden, Unavailable
 from certline_master.domain.ports import Records
 from certline_master.store.data_keys import Carried, Generation
@@ -57,7 +57,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(bed: StoreBed) -> Iterator[Reader]:
+def reader(bed: StoreBed) -> Reader:
     return Reader(bed)
 
 
@@ -306,7 +306,7 @@ def test_on_postgres_a_writer_that_still_seals_by_a_generation_keeps_it(
 
 
 @pytest.mark.parametrize("caller", [OPERATOR, ADMIN], ids=["operator", "admin"])
-def test_only_the_master_itself_may_touch_data_keys(bed: StoreBed, new: Kek, caller: object) -> None:
+def test_only_the_master_itself_may_touch_data_keys(bed: StoreBed, new: Kek, caller: Caller) -> None:
     for use in (
         lambda records: sql(records).data_keys.all(caller),
         lambda records: sql(records).data_keys.rewrap(caller, new),

@@ -23,6 +23,9 @@ LATE = {
     "event": ("events:event", "Audit records."),
     "kek": ("keks:kek", "The key encryption key: rotate, retire, status."),
     "datakey": ("keks:datakey", "The data keys: rotate."),
+    "backup": ("backups:backup", "Back up the database; verify a backup."),
+    "restore": ("backups:restore", "Put a backup into an empty database."),
+    "epoch": ("backups:epoch", "Tell followers that this master went back in time."),
     "config": ("config:config", "The settings in force, examples, the fleet file's schema."),
 }
 """Command -> where it is, and its help: imported when it is called, so that each starts fast."""

@@ -68,13 +68,13 @@ def read_kek(
     environ = os.environ if environ is None else environ
     scheme, _, rest = source.partition(":")
     if scheme == "file":
-        return _parse(_from_file(Path(rest), data_folder), rest)
+        return parse_kek(_from_file(Path(rest), data_folder), rest)
     if scheme == "credential":
-        return _parse(_from_credential(rest, environ), f"credential {rest}")
+        return parse_kek(_from_credential(rest, environ), f"credential {rest}")
     if scheme == "env":
-        return _parse(_from_environment(rest, environ), f"variable {rest}")
+        return parse_kek(_from_environment(rest, environ), f"variable {rest}")
     if scheme == "exec":
-        return _parse(_from_program(list(command) or [rest]), "the program's output")
+        return parse_kek(_from_program(list(command) or [rest]), "the program's output")
     raise _no_use("it must begin with file:, credential:, exec: or env:")
 
 
@@ -86,7 +86,7 @@ def _away(why: str) -> KekAway:
     return KekAway(Fault("/secrets/kek", why))
 
 
-def _parse(data: bytes, where: str) -> Kek:
+def parse_kek(data: bytes, where: str) -> Kek:
     """32 raw bytes, or their base64 with or without padding."""
     if len(data) == KEY_BYTES:
         return Kek(data)

@@ -1,13 +1,17 @@
 """The KEK in a file of its own, and how another one takes its place: at every instant each key is in some file."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
+from certline_master.domain.errors import Invalid
 from certline_master.files import write_whole
-from certline_master.store.kek import Kek, new_kek, read_kek
+from certline_master.store.kek import Kek, new_kek, parse_kek, read_kek
 from certline_master.store.keyring import FORMER, NEW
 from certline_shared.chance import Chance
 from certline_shared.failpoints import failpoint
+
+_MOST_FILES, _MOST_BYTES = 1_000, 4_096
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -54,6 +58,21 @@ def drop_former(path: Path) -> bool:
     former.unlink()
     _sync(path.parent)
     return True
+
+
+def found_in(folder: Path, keks: Collection[Kek]) -> Path | None:
+    """A file in the folder that holds one of these keys, under whatever name."""
+    for path in sorted(folder.iterdir())[:_MOST_FILES]:
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_BYTES and _holds(path, keks):
+            return path
+    return None
+
+
+def _holds(path: Path, keks: Collection[Kek]) -> bool:
+    try:
+        return parse_kek(path.read_bytes(), path.name) in keks
+    except (Invalid, OSError):
+        return False
 
 
 def _sync(folder: Path) -> None:

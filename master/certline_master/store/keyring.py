@@ -29,18 +29,19 @@ class Keyring:
     @property
     def shown(self) -> str:
         """The ids of all, for a message."""
-        return ", ".join(kek.id for kek in self._all())
+        return ", ".join(kek.id for kek in self.all())
 
     def find(self, kek_id: str) -> Kek | None:
         """The KEK of that id. A key that was rotated under a running master is looked for once where ours came from."""
-        found = next((kek for kek in self._all() if kek.id == kek_id), None)
+        found = next((kek for kek in self.all() if kek.id == kek_id), None)
         if found is not None or self.is_empty or kek_id in self._asked:
             return found
         self._asked.add(kek_id)
-        self.others += tuple(kek for kek in self.reread() if kek not in self._all())
+        self.others += tuple(kek for kek in self.reread() if kek not in self.all())
         return next((kek for kek in self.others if kek.id == kek_id), None)
 
-    def _all(self) -> tuple[Kek, ...]:
+    def all(self) -> tuple[Kek, ...]:
+        """The present one first."""
         return (*((self.present,) if self.present else ()), *self.others)
 
 
