@@ -29,8 +29,10 @@ http {{
     server {{
         listen 127.0.0.1:{port} ssl;
 {pairs}
+        {more}
         location / {{ return 200 "served by nginx\\n"; }}
     }}
+{servers}
 }}
 """
 
@@ -56,9 +58,12 @@ class Nginx:
 
 @contextmanager
 def nginx(
-    certificates: Sequence[tuple[Path, Path]], *, port: int | None = None, prefix: Sequence[str] = ()
-) -> Iterator[Nginx]:
+    certificates: Sequence[tuple[Path, Path]], *, port: int | None = None, prefix: Sequence[str] = (),
+    more: str = "", servers: Sequence[str] = (),
+) -> Iterator[Nginx]:  # fmt: skip
     """An nginx that serves each (chain file, key file); `prefix` is put before its command (a namespace's).
+
+    `more` goes into its server, and each of `servers` into one more on the same port.
 
     TestbedError when it is not installed or refuses its configuration.
     """
@@ -69,7 +74,10 @@ def nginx(
         folder, listens_on = Path(name), port or free_port()
         folder.chmod(0o755)  # its workers are another user
         pairs = [f"        ssl_certificate {chain};\n        ssl_certificate_key {key};" for chain, key in certificates]
-        config = _CONFIG.format(folder=folder, port=listens_on, pairs="\n".join(pairs))
+        config = _CONFIG.format(
+            folder=folder, port=listens_on, pairs="\n".join(pairs), more=more,
+            servers="\n".join(f"    server {{ listen 127.0.0.1:{listens_on} ssl; {one} }}" for one in servers),
+        )  # fmt: skip
         (folder / "nginx.conf").write_text(config)
         base = [str(program), "-e", "stderr", "-c", str(folder / "nginx.conf"), "-p", str(folder)]
         process = Program([*prefix, *base], log=folder / "log", stop_signal=signal.SIGTERM)
