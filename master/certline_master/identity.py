@@ -18,6 +18,7 @@ API_CA_KEY = "api-ca-key"
 SLOTS = ("current", "next")
 
 EPOCH = "epoch"
+FORMER_KEYS = "signing-key:former"  # public ones, hex, with blanks between
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def load(records: Records) -> Identity:
         next_public=publics[1],
         epoch=int(_fact(records, EPOCH)),
         tls_pins=tuple(ca.pin for ca in cas),
+        former=tuple(map(bytes.fromhex, (records.instance.get(SYSTEM, FORMER_KEYS) or "").split())),
     )
     return Identity(manifests, cas)
 

@@ -141,6 +141,24 @@ class Logging(_Section):
     format: Literal["auto", "json", "plain"] = "auto"
 
 
+def _audit_target(text: str) -> str:
+    """A local socket's path, or udp://HOST:PORT, tcp://HOST:PORT. Raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        remote = parts.scheme in ("udp", "tcp") and parts.hostname and parts.port != 0 and not parts.path
+    except ValueError:
+        remote = False
+    if not (text.startswith("/") or remote):
+        raise ValueError(f"{text!r} is no syslog: write /dev/log, udp://HOST:PORT or tcp://HOST:PORT")
+    return text
+
+
+class Audit(_Section):
+    file: Path | None = None
+    syslog: Annotated[str, AfterValidator(_audit_target)] | None = None
+    seal_seconds: float = Field(default=600, ge=1, le=86_400)
+
+
 class LocalFollower(_Section):
     config: Path | None = None
 
@@ -180,6 +198,7 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     alarms: AlarmLimits = AlarmLimits()
     logging: Logging = Logging()
+    audit: Audit = Audit()
     local_follower: LocalFollower = LocalFollower()
 
     @classmethod
@@ -297,6 +316,7 @@ def _anchored(settings: Settings) -> Settings:
                     "tls_key": _under(folder, api.tls_key),
                 }
             ),
+            "audit": settings.audit.model_copy(update={"file": _under(folder, settings.audit.file)}),
             "local_follower": local.model_copy(update={"config": _under(folder, local.config)}),
         }
     )

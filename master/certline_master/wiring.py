@@ -9,6 +9,7 @@ from certline_master import identity
 from certline_master.api.app import build_app
 from certline_master.api.forwarded import TrustedProxies
 from certline_master.api.services import Services
+from certline_master.audit_sinks import FileSink, SyslogSink
 from certline_master.ca.authorities import AcmeAuthorities
 from certline_master.challenges import http01, responder, rfc2136
 from certline_master.challenges.endpoint import Endpoint, parse
@@ -25,6 +26,7 @@ from certline_master.settings import Settings
 from certline_master.store.bell import LocalBell
 from certline_master.store.keyring import KekSource
 from certline_master.store.opening import SqlStore, open_store
+from certline_master.work.audit import AuditKeeper, SealingKey, Sink
 from certline_master.work.context import Context, Limits
 from certline_master.work.runner import Runner
 from certline_shared import __version__
@@ -36,7 +38,7 @@ THE_ONLY_WORKER = "the-only-one"
 
 
 class Listener(Protocol):
-    """Something that listens between `start` and `stop`."""
+    """Something that works beside the engine between `start` and `stop`."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -120,7 +122,19 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         alarms=settings.alarms.limits(),
         trusted_proxies=TrustedProxies(settings.api.trusted_proxies),
     )
+    listeners.append(_audit(settings, store, services, clock, chance))
     return Master(settings, store, own, build_app(services), Runner(context), authorities, clock, listeners)
+
+
+def _audit(settings: Settings, store: SqlStore, services: Services, clock: Clock, chance: Chance) -> AuditKeeper:
+    wished = settings.audit
+    sinks: list[Sink] = [FileSink(wished.file)] if wished.file else []
+    sinks += [SyslogSink(wished.syslog)] if wished.syslog else []
+
+    def key() -> SealingKey:
+        return SealingKey(services.identity.private, services.identity.public)
+
+    return AuditKeeper(store, key, sinks, clock, chance, seal_every=wished.seal_seconds)
 
 
 def _readiness(store: SqlStore) -> Callable[[], str | None]:

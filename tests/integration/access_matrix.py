@@ -94,6 +94,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/whoami": read(),
     "GET /v1/status": read(),
     "GET /v1/events": read(),
+    "GET /v1/events/verify": read(),
     "POST /v1/fleet/plan": administer(422),
     "POST /v1/fleet/apply": administer(422),
     "GET /v1/issuers": read(),

@@ -173,8 +173,8 @@ def _verdict(proof: Proof, name: str) -> str:
     return "no TXT record" if proof.name == name else ""
 
 
-def opened(url: str, clock: FakeClock) -> SqlStore:
-    store = open_store(url, kek=Kek(b"k" * 32), clock=clock, chance=SeededChance())
+def opened(url: str, clock: FakeClock, seed: str = "certline") -> SqlStore:
+    store = open_store(url, kek=Kek(b"k" * 32), clock=clock, chance=SeededChance(seed))
     store.initialise()
     return store
 

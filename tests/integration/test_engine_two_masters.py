@@ -78,7 +78,7 @@ def test_two_masters_do_each_wish_once_whatever_stands_still_or_dies(new_databas
             self.database = create_engine(url, isolation_level="AUTOCOMMIT")
             clock = DatabasesClock(self.database)
             text = url.render_as_string(hide_password=False)
-            self.stores = [opened(text, clock) for _ in range(2)]
+            self.stores = [opened(text, clock, seed) for seed in ("one", "two")]
             return Model(self.stores, text, clock)
 
         def teardown(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from certline_master.api.forwarded import TrustedProxies
+from certline_master.api.limits import Limits, Rates
 from certline_master.api.overload import MOST_WAITING
 from certline_master.domain.alarms import Alarms
 from certline_master.domain.placement import Trust
@@ -26,11 +27,17 @@ class MasterIdentity:
     next_public: bytes | None
     epoch: int
     tls_pins: tuple[str, ...]  # of the API's own CA, current and next: lower-case hex SHA-256 over the SPKI
+    former: tuple[bytes, ...] = ()  # public keys that signed before: their seals stay good
 
     @property
     def trust(self) -> Trust:
         keys = (self.public,) if self.next_public is None else (self.public, self.next_public)
         return Trust(keys, self.tls_pins, self.epoch)
+
+    @property
+    def seal_keys(self) -> tuple[bytes, ...]:
+        """Whose seals over the audit trail are this master's."""
+        return (self.public, *self.former)
 
 
 @dataclass(slots=True, eq=False)  # not frozen: `identity` is exchanged, as a whole, when the signing key is rotated
@@ -54,3 +61,8 @@ class Services:
     alarms: Alarms = field(default_factory=Alarms)
     most_waiting: int = MOST_WAITING  # requests for a thread; beyond it new ones are sent away
     protocols: tuple[int, ...] = SPOKEN  # versions of the followers' protocol that this master speaks
+    rates: Rates = field(default_factory=Rates)
+    limits: Limits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.clock, self.rates)

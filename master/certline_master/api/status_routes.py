@@ -3,23 +3,19 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from certline_master.api import openapi
 from certline_master.api.context import By, Here
 from certline_master.api.examples import shown
-from certline_master.api.line_routes import EVENT
 from certline_master.api.line_views import line_views
 from certline_master.api.problems import Refused
 from certline_master.domain.deployment import NotDeployed
-from certline_master.domain.model import Event
 
 router = APIRouter()
-
-MOST_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +137,3 @@ def status(services: Here, caller: By) -> Status:
         not_deployed=missing,
         followers=tuple(SeenFollower(one.name, one.state, one.last_seen) for one in followers),
     )
-
-
-@router.get("/v1/events", tags=["status"], summary="Audit records", **shown([EVENT]))
-def events(
-    services: Here,
-    caller: By,
-    *,
-    subject: Annotated[str | None, Query(pattern="^[a-z]+:[^\\x00]{1,300}$")] = None,
-    after: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 100,
-    newest_first: bool = True,
-) -> list[Event]:
-    """`subject` as "line:shop" or "follower:web-1"; `after`: only records with a higher id."""
-    with services.store.read() as records:
-        return records.events.all(caller, subject=subject, after=after, limit=limit, newest_first=newest_first)
