@@ -30,6 +30,7 @@ from certline_master.work.context import Context
 from certline_master.work.driver import Driver
 from certline_master.work.journey import Journey
 from certline_master.work.lines import Lines
+from certline_master.work.revoking import Revoking
 from certline_master.work.sweep import Sweep
 from certline_master.work.watch import Watch
 from certline_shared.keys import KeyType, PrivateKey, generate, make_csr, read_csr
@@ -107,6 +108,7 @@ class Engine:
             Sweep(context, answers),
         )
         self.watch = Watch(context)
+        self.revoking = Revoking(context, accounts)
         self._held: list[Journey] = []
 
     # --- what the operator and the follower do ---
@@ -148,6 +150,7 @@ class Engine:
             if self.driver.drive(journey):
                 self._held.append(journey)
         self.sweep.turn()
+        self.revoking.turn()
 
     def run(self, span: timedelta | None = None) -> None:
         """Turn and let time pass until nothing is due within the next hour; or for exactly this span."""

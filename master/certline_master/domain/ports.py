@@ -575,6 +575,10 @@ class RevocationRecords(Protocol):
         """Those of a line that wait for other hosts are looked at now; tells whether there are any."""
         ...
 
+    def hasten(self, caller: Caller, follower: str, *, now: datetime) -> int:
+        """Those that this follower's loss caused wait no longer; returns how many did."""
+        ...
+
 
 class InstanceRecords(Protocol):
     """Facts of this installation."""

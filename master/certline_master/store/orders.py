@@ -21,9 +21,10 @@ from certline_master.domain.model import (
 from certline_master.store import leases, ledger
 from certline_master.store.ending import fail_orders_of_version
 from certline_master.store.order_rows import ORDER, is_live
+from certline_master.store.revocations import OPEN_REVOCATION
 from certline_master.store.scope import sees_all
 from certline_master.store.session import Session, param
-from certline_master.store.tables import LIVE_ORDER, certificates, lines, orders, versions
+from certline_master.store.tables import LIVE_ORDER, certificates, lines, orders, revocations, versions
 from certline_master.store.versions import VERSION, set_state, with_certificates
 
 _FIND = select(*ORDER.columns)
@@ -91,6 +92,7 @@ _NEXT_DUE = select(
     _earliest(false()),
     select(func.min(lines.c.next_look)).scalar_subquery(),
     ledger.NEXT_REMOVAL.scalar_subquery(),
+    select(func.min(revocations.c.due)).where(OPEN_REVOCATION).scalar_subquery(),
 )
 
 

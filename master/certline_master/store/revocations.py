@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Executable, select, update
+from sqlalchemy import Executable, null, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.custody import Revocation, RevocationState
@@ -14,10 +14,10 @@ from certline_master.store.tables import revocations
 _REVOCATION = Shape(Revocation, revocations)
 _ALL = select(*_REVOCATION.columns).order_by(revocations.c.created, revocations.c.line, revocations.c.version)
 _OF_FOLLOWER = _ALL.where(revocations.c.follower == param("wanted"))
-_OPEN = revocations.c.state == RevocationState.INTENDED
+OPEN_REVOCATION = revocations.c.state == RevocationState.INTENDED
 _DUE = (
     select(*_REVOCATION.columns)
-    .where(_OPEN, revocations.c.due <= param("now", revocations.c.due))
+    .where(OPEN_REVOCATION, revocations.c.due <= param("now", revocations.c.due))
     .order_by(revocations.c.due)
     .limit(number("most"))
 )
@@ -25,13 +25,18 @@ _INTEND = Upsert(revocations, ("certificate_id",), ())
 _CHANGING = ("state", "due", "deadline", "attempts", "error", "ended")
 _SAVE = (
     update(revocations)
-    .where(revocations.c.id == param("wanted"), _OPEN)
+    .where(revocations.c.id == param("wanted"), OPEN_REVOCATION)
     .values({name: param(f"new_{name}", revocations.c[name]) for name in _CHANGING})
 )
 _LOOK = (
     update(revocations)
-    .where(_OPEN, revocations.c.deadline.is_not(None), revocations.c.line == param("wanted"))
+    .where(OPEN_REVOCATION, revocations.c.deadline.is_not(None), revocations.c.line == param("wanted"))
     .values(due=param("now", revocations.c.due))
+)
+_HASTEN = (
+    update(revocations)
+    .where(OPEN_REVOCATION, revocations.c.follower == param("wanted"), revocations.c.deadline.is_not(None))
+    .values(deadline=null(), due=param("now", revocations.c.due))
 )
 
 
@@ -60,6 +65,10 @@ class Revocations:
     def look(self, caller: Caller, line: str, *, now: datetime) -> bool:
         caller.require(Role.SYSTEM)
         return self._session.run(_LOOK, {"wanted": line, "now": now}) > 0
+
+    def hasten(self, caller: Caller, follower: str, *, now: datetime) -> int:
+        caller.require(Role.OPERATOR)
+        return self._session.run(_HASTEN, {"wanted": follower, "now": now})
 
     def _read(self, statement: Executable, wanted: Parameters) -> list[Revocation]:
         return [_REVOCATION.read(row) for row in self._session.rows(statement, wanted)]

@@ -19,6 +19,7 @@ from certline_master.work.context import Context
 from certline_master.work.driver import Driver
 from certline_master.work.journey import Journey
 from certline_master.work.lines import Lines
+from certline_master.work.revoking import Revoking
 from certline_master.work.sweep import Sweep
 from certline_master.work.watch import EVERY, Watch
 
@@ -40,6 +41,7 @@ class Runner:
         self._driver = Driver(context, accounts, answers)
         self._lines = Lines(context, accounts)
         self._sweep = Sweep(context, answers)
+        self._revoking = Revoking(context, accounts)
         self._watch = Watch(context)
         self._watch_due, self._watching = self._context.clock.monotonic(), False
         self._wake = threading.Event()
@@ -271,6 +273,7 @@ class Runner:
     def _turn_sweep(self) -> None:
         try:
             self._sweep.turn()
+            self._revoking.turn()
         finally:
             with self._lock:
                 self._sweeping = False
