@@ -8,7 +8,7 @@ from certline_master.api import custody_moves, stopping
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredGrants, DesiredLine, Kind, Scope
-from certline_master.domain.fleet_changes import Change
+from certline_master.domain.fleet_changes import Change, stored_rollout
 from certline_master.domain.model import (
     ZONE_SECRET,
     FailureClass,
@@ -155,6 +155,7 @@ class Writing:
                 key_types=wanted.key_types,
                 issuer_id=self.records.issuers.get(self.caller, wanted.issuer).id if wanted.issuer else None,
                 profile=wanted.profile,
+                rollout=stored_rollout(wanted.rollout) if wanted.rollout else None,
                 next_look=self.services.clock.now(),
             ),
         )

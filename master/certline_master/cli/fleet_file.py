@@ -198,7 +198,11 @@ def _issuer(part: dict[str, Any]) -> dict[str, Any]:
 
 def _line(line: LinePart) -> dict[str, Any]:
     usual = {"custody"} if line.custody is Custody.FOLLOWER else set()
-    return _given(line.model_dump(mode="json", exclude=usual))
+    body = _given(line.model_dump(mode="json", exclude={*usual, "rollout"}))
+    if line.rollout is None:
+        return body
+    rollout = {member: value for member, value in line.rollout.model_dump().items() if value not in (None, "")}
+    return body | {"rollout": rollout}
 
 
 def _zone(zone: ZonePart) -> dict[str, Any]:

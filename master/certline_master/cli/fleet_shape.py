@@ -96,6 +96,16 @@ def _needed_by_custody(follower: str, info: ValidationInfo) -> str:
     return follower
 
 
+class RolloutPart(_Part):
+    canaries: list[str] = Field(min_length=1, description="followers that get a new version first")
+    wave: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="how many of the others get it at once; left out: all"
+    )
+    after: str = Field(
+        default="", description="30m: the next wave opens that long after the former one is well; left out: by command"
+    )
+
+
 class LinePart(_Part):
     custody: Annotated[Custody, Field(strict=False)] = Field(
         default=Custody.FOLLOWER,
@@ -108,6 +118,7 @@ class LinePart(_Part):
     issuer: str = Field(default="", description="left out: the default issuer")
     profile: str = Field(default="", description="left out: the issuer's")
     key_types: list[Annotated[KeyType, Field(strict=False)]] = [KeyType.ECDSA_P256]
+    rollout: RolloutPart | None = Field(default=None, description="waves; left out: all followers at once")
 
 
 class GrantsPart(_Part):

@@ -52,6 +52,15 @@ class DesiredHttp:
 
 
 @dataclass(frozen=True, slots=True)
+class DesiredRollout:
+    """How a new version reaches the followers of a line that several may pull."""
+
+    canaries: tuple[str, ...]  # followers that get it first
+    wave: int | None = None  # how many of the others get it at once; left out: all
+    after: str | None = None  # "30m": the next wave opens that long after the former one is well; left out: by command
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredLine:
     names: tuple[str, ...]
     follower: str | None = None  # left out where the master keeps the key: then followers are granted to pull it
@@ -59,6 +68,7 @@ class DesiredLine:
     profile: str | None = None
     key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P256,)
     custody: Custody = Custody.FOLLOWER
+    rollout: DesiredRollout | None = None  # left out: all followers at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from certline_master.domain.durations import seconds_of, shown
 from certline_master.domain.fleet import (
     KINDS,
     Current,
@@ -13,12 +14,25 @@ from certline_master.domain.fleet import (
     DesiredGroup,
     DesiredIssuer,
     DesiredLine,
+    DesiredRollout,
     DesiredZone,
     Kind,
     Scope,
     Thing,
 )
-from certline_master.domain.model import Custody, Follower, Grant, GrantKind, Group, HttpName, Issuer, Line, Owner, Zone
+from certline_master.domain.model import (
+    Custody,
+    Follower,
+    Grant,
+    GrantKind,
+    Group,
+    HttpName,
+    Issuer,
+    Line,
+    Owner,
+    Rollout,
+    Zone,
+)
 
 MOST_DELETED_SHARE = 0.2
 FEWEST_GUARDED = 5
@@ -150,6 +164,19 @@ def _custody(line: Line | DesiredLine) -> str | None:
     return str(line.custody) if line.custody is Custody.MASTER else None
 
 
+def stored_rollout(wanted: DesiredRollout) -> Rollout:
+    """A wish without faults, as it is kept."""
+    after = None if wanted.after is None else seconds_of(wanted.after)
+    return Rollout(wanted.canaries, wanted.wave, after)
+
+
+def _rollout(rollout: Rollout | None) -> dict[str, Any] | None:
+    if rollout is None:
+        return None
+    after = None if rollout.after_seconds is None else shown(rollout.after_seconds)
+    return {"canaries": sorted(rollout.canaries), "wave": rollout.wave, "after": after}
+
+
 def _shown(member: str, value: Any) -> Any:
     if member == "secret":
         return f"a secret ({value[:8]})" if value else None
@@ -187,6 +214,7 @@ class _Facts:
                     "issuer": self._name_of(thing.issuer_id, self.current.issuers),
                     "profile": thing.profile,
                     "key_types": [str(key_type) for key_type in thing.key_types],
+                    "rollout": _rollout(thing.rollout),
                 }
             case Follower():
                 grants, groups = _grants(thing.grants), sorted(thing.groups)
@@ -203,7 +231,11 @@ class _Facts:
             case DesiredLine():
                 names, key_types = sorted(thing.names), [str(key_type) for key_type in thing.key_types]
                 facts = {"custody": _custody(thing), "follower": thing.follower, "names": names, "issuer": thing.issuer}
-                return facts | {"profile": thing.profile, "key_types": key_types}
+                return facts | {
+                    "profile": thing.profile,
+                    "key_types": key_types,
+                    "rollout": _rollout(stored_rollout(thing.rollout) if thing.rollout else None),
+                }
             case DesiredFollower():
                 grants, groups = _wanted_grants(thing.grants), list(thing.groups)
                 return {"grants": grants, "groups": groups, "networks": list(thing.networks)}

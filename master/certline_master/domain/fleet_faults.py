@@ -11,6 +11,7 @@ from certline_master.domain.grant_faults import grant_faults
 from certline_master.domain.model import Custody, HttpName, Owner, Zone
 from certline_master.domain.planning import NoProfile, choose_profile
 from certline_master.domain.pointers import pointer
+from certline_master.domain.rollout_faults import rollout_faults
 from certline_shared.names import BadName, base, check_object_name, is_wildcard, normalise, normalise_all
 
 HTTP_SOLVERS = frozenset({"listener"})
@@ -25,7 +26,7 @@ def faults(desired: DesiredFleet, current: Current, scope: Scope, solvers: Itera
     """Everything that can be told without asking anybody; [] when there is nothing."""
     check = _Check(desired, current, scope, frozenset(solvers))
     parts = (check.names(), check.owners(), check.issuers(), check.solvers_known(), check.lines())
-    more = (grant_faults(desired, current, scope), check.left_behind())
+    more = (grant_faults(desired, current, scope), rollout_faults(desired, current, scope), check.left_behind())
     return [fault for part in (*parts, *more) for fault in part]
 
 
