@@ -144,12 +144,28 @@ def test_a_host_with_a_dead_clock_can_enrol(bed: Bed, host: NewHost) -> None:
     assert host.enrol(created=bed.clock.now() - timedelta(days=3653)).status_code == 200
 
 
-def test_one_address_may_try_once_a_second(bed: Bed, host: NewHost) -> None:
-    assert host.enrol().status_code == 200
-    refused = host.enrol()
-    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+def test_good_enrolments_from_one_address_are_not_counted(host: NewHost) -> None:
+    assert [host.enrol().status_code for _ in range(100)] == [200] * 100
+
+
+def test_refused_enrolments_from_one_address_are(bed: Bed, host: NewHost) -> None:
+    wrong = replace(host, string=replace(host.string, secret=b"w" * 32))
+    seen = [wrong.enrol() for _ in range(70)]
+    assert [answer.status_code for answer in seen] == [401] * 60 + [429] * 10
+    assert seen[-1].headers["Retry-After"] == "1"
+    assert wrong.request().mac != host.request().mac
+    elsewhere = replace(wrong, address="127.0.0.2")
+    assert elsewhere.enrol().status_code == 401
+    assert host.enrol().status_code == 200, "who has the token's secret is not refused for a neighbour's sake"
     bed.clock.advance(1)
-    assert host.enrol().status_code == 200
+    assert wrong.enrol().status_code == 401
+
+
+def test_a_token_is_good_only_from_the_networks_of_its_follower(bed: Bed, host: NewHost) -> None:
+    bed.ask("PUT", "/v1/followers/web-1", {"networks": ["127.0.0.2/32"]})
+    assert host.enrol().status_code == 401
+    assert bed.events("enrolment.refused")[0].data["reason"] == "sent from another network, by 127.0.0.1"
+    assert replace(host, address="127.0.0.2").enrol().status_code == 200
 
 
 def test_an_enrolled_follower_gets_another_token_only_to_be_replaced(bed: Bed, host: NewHost) -> None:

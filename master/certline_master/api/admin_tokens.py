@@ -1,9 +1,14 @@
 """Tokens of people and scripts: `certline_PREFIX_SECRET`, found by the prefix, stored as a hash."""
 
 import hashlib
+import hmac
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from certline_master.domain.model import AdminToken
+from certline_master.domain.networks import comes_from
 from certline_shared.chance import Chance
 from certline_shared.codec import base64url
 
@@ -35,3 +40,22 @@ def prefix_of(text: str) -> str | None:
     """The part to find a token by; None for a text that cannot be one."""
     found = _FORM.fullmatch(text)
     return found["prefix"] if found else None
+
+
+_NOBODYS = bytes(32)  # to compare with where no token has the prefix, so that it takes as long
+
+
+def matching(text: str, candidates: Sequence[tuple[AdminToken, bytes]]) -> AdminToken | None:
+    """The one of those with this text's prefix whose secret it is."""
+    given, found = fingerprint(text), None
+    for token, sha256 in candidates or ((None, _NOBODYS),):
+        if hmac.compare_digest(sha256, given):
+            found = token
+    return found
+
+
+def why_not(token: AdminToken, address: str, now: datetime) -> str | None:
+    """Why a token whose secret was shown is no good here and now; None when it is good."""
+    if token.expires is not None and token.expires <= now:
+        return "expired token"
+    return None if comes_from(address, token.networks) else "token from another network"

@@ -14,9 +14,17 @@ from certline_master.api.throttle import Throttle
 from certline_master.domain.access import SYSTEM, Caller, Role
 from certline_master.domain.errors import NotFound, Unavailable
 from certline_master.domain.model import AdminToken, Follower, FollowerState
+from certline_master.domain.networks import comes_from
 from certline_master.domain.ports import Records
 from certline_shared.messages import time_text
-from certline_shared.signing import BadSignature, RequestParts, SignatureClaims, read_request_claims
+from certline_shared.signing import (
+    BadSignature,
+    RequestParts,
+    SignatureClaims,
+    generate_identity,
+    read_request_claims,
+    verify_request,
+)
 
 FRESH = timedelta(seconds=60)
 SEEN_EVERY = timedelta(minutes=1)
@@ -44,6 +52,7 @@ class Callers:
         self._services = services
         self._nonces = ServerNonces(services.identity.private, services.chance)
         self._audit = Throttle(services.clock, seconds=60)
+        self._stand_in = generate_identity()[1]
 
     def admin(self, incoming: Incoming) -> Caller:
         """The caller of an admin token. Raises Refused."""
@@ -81,6 +90,8 @@ class Callers:
         except NotFound:
             follower = None
         if follower is None or follower.identity_key is None:
+            with suppress(BadSignature):  # as much work as for one that is there, so that the time tells nothing
+                verify_request(self._stand_in, incoming.headers, parts)
             raise self._refuse("unknown key", f"address:{incoming.address}", incoming)
         return Known(follower, claims, parts)
 
@@ -93,6 +104,8 @@ class Callers:
         except BadSignature as error:
             raise self._refuse(error.reason, f"follower:{known.follower.name}", incoming) from None
         caller = Caller(Role.FOLLOWER, known.follower.name, known.follower.id)
+        self._check_network(known, incoming)
+        self._services.limits.follower(known.follower.id)
         why_not = self._remember(known, caller, key, changes=incoming.method not in _READS)
         if why_not:
             raise self._refuse(why_not, f"follower:{known.follower.name}", incoming)
@@ -117,6 +130,13 @@ class Callers:
         except Refused:
             self._note("follower.refused", known.follower.state, f"follower:{known.follower.name}", incoming)
             raise
+
+    def _check_network(self, known: Known, incoming: Incoming) -> None:
+        """Only who has the key is told."""
+        if not comes_from(incoming.address, known.follower.networks):
+            self._note("follower.refused", "other network", f"follower:{known.follower.name}", incoming)
+            text = f"requests of this follower are not taken from {incoming.address}: the master lists its networks"
+            raise Refused("forbidden", text)
 
     def _check_fresh(self, known: Known, incoming: Incoming) -> None:
         now = self._services.clock.now()
@@ -158,6 +178,8 @@ class Callers:
         text: str = _NOT_SIGNED,
         headers: Mapping[str, str] | None = None,
     ) -> Refused:
+        if kind != "stale":  # a wrong clock is no failure: the next request will hold
+            self._services.limits.failed(incoming.address)
         self._note("follower.refused", reason, subject, incoming)
         return Refused(kind, text, headers=headers)
 
@@ -169,7 +191,7 @@ class Callers:
 
     def _note(self, kind: str, reason: str, subject: str, incoming: Incoming) -> None:
         """One row per reason, caller and minute: a flood of refusals must not fill the disk."""
-        if not self._audit.allows((kind, reason, subject)):
+        if not (self._audit.allows((kind, reason, subject)) and self._services.limits.may_note(subject)):
             return
         now, data = self._services.clock.now(), {"reason": reason, "address": incoming.address}
         text = f"a request was refused: {reason}"

@@ -13,10 +13,20 @@ from certline_master.api.throttle import Throttle
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import Fault, Invalid, NotFound
 from certline_master.domain.model import Follower, FollowerState
+from certline_master.domain.networks import comes_from
 from certline_master.domain.ports import EnrolmentToken, Records
 from certline_shared import enrolment as shared
 from certline_shared import sealing
-from certline_shared.messages import PROTOCOL, EnrolAnswer, EnrolRequest, canonical, decode, encode, time_text
+from certline_shared.messages import (
+    PROTOCOL,
+    BadMessage,
+    EnrolAnswer,
+    EnrolRequest,
+    canonical,
+    decode,
+    encode,
+    time_text,
+)
 from certline_shared.signing import BadSignature, read_request_claims, thumbprint, verify_request
 
 SECRET_KIND = "enrolment-key"  # noqa: S105 the label of the vault's rows
@@ -38,38 +48,59 @@ class _Asked:
         return thumbprint(self.message.identity_key)
 
 
+@dataclass(frozen=True, slots=True)
+class _Denied:
+    """Why somebody who knows the token's secret is refused, for the record."""
+
+    kind: str
+    text: str
+    data: "dict[str, str]"
+    status: int = 401
+
+    @property
+    def event(self) -> "tuple[str, str, dict[str, str]]":
+        return self.kind, self.text, self.data
+
+
+def _denied(reason: str) -> _Denied:
+    return _Denied("enrolment.refused", f"an enrolment was refused: {reason}", {"reason": reason})
+
+
 class Enrolment:
     """Answers POST /v1/enroll. Thread-safe."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._attempts = Throttle(services.clock, seconds=1)
         self._audit = Throttle(services.clock, seconds=60)
+        self._stand_in = services.chance.token(32)  # the MAC key of tokens that are not there
 
     def enrol(self, incoming: Incoming) -> bytes:
-        """The body of the answer. Raises Refused, BadMessage and Invalid."""
-        if not self._attempts.allows(incoming.address):
-            raise Refused("too-many-requests", "one enrolment a second from one address", headers={"Retry-After": "1"})
+        """The body of the answer. Raises Refused, BadMessage and Invalid; only that counts for the address."""
+        try:
+            return self._enrol(incoming)
+        except (Refused, BadMessage, Invalid):
+            self._services.limits.failed(incoming.address)
+            raise
+
+    def _enrol(self, incoming: Incoming) -> bytes:
         message = decode(EnrolRequest, incoming.body)
         asked = self._authenticate(message, incoming)
         protocols.declared(incoming, self._services.protocols)
         _check_content(message, self._services.protocols)
-        refusal = self._services.store.write(lambda records: self._claim(asked, records))
-        if refusal is not None:
-            raise refusal
+        denied = self._services.store.write(lambda records: self._claim(asked, incoming.address, records))
+        if denied is not None:
+            if self._audit.allows((denied.kind, asked.token.id)):
+                self._services.store.write(lambda records: self._note(records, asked, *denied.event))
+            raise Refused("unauthorized", _REFUSED, status=denied.status)
         return self._answer(asked)
 
     def _authenticate(self, message: EnrolRequest, incoming: Incoming) -> _Asked:
         """The MAC shows that the sender knows the token's secret, the signature that it has the identity key."""
-        try:
-            with self._services.store.read() as records:
-                token = records.followers.token(SYSTEM, message.token_id)
-                mac_key = records.secrets.read(SYSTEM, SECRET_KIND, token.mac_key)
-        except NotFound:
-            raise self._refuse("unknown token", incoming) from None
+        token, mac_key = self._find(message.token_id)
         said = canonical(incoming.body, without=("mac",))
-        if not shared.mac_holds(shared.request_mac(mac_key, said), message.mac):
-            raise self._refuse("wrong mac", incoming)
+        holds = shared.mac_holds(shared.request_mac(mac_key, said), message.mac)
+        if token is None or not holds:
+            raise self._refuse("wrong mac" if token else "unknown token", incoming)
         try:
             if read_request_claims(incoming.headers).keyid != message.token_id:
                 raise self._refuse("other key id", incoming)
@@ -78,9 +109,24 @@ class Enrolment:
             raise self._refuse(error.reason, incoming) from None
         return _Asked(message, token, mac_key)
 
-    def _claim(self, asked: _Asked, records: Records) -> Refused | None:
+    def _find(self, token_id: str) -> tuple[EnrolmentToken | None, bytes]:
+        """The token with its MAC key. For one that is not there as much work is done: the time tells nothing."""
+        with self._services.store.read() as records:
+            try:
+                token = records.followers.token(SYSTEM, token_id)
+            except NotFound:
+                token = None
+            try:
+                return token, records.secrets.read(SYSTEM, SECRET_KIND, token.mac_key if token else token_id)
+            except NotFound:
+                return None, self._stand_in
+
+    def _claim(self, asked: _Asked, address: str, records: Records) -> "_Denied | None":
         """Use the token up, or see that this very key did; everything in the caller's transaction."""
         now, message = self._services.clock.now(), asked.message
+        follower = records.followers.by_id(SYSTEM, asked.token.follower_id)
+        if asked.token.used is None and not comes_from(address, follower.networks):
+            return _denied(f"sent from another network, by {address}")
         claimed = records.followers.claim_token(
             SYSTEM,
             asked.token.id,
@@ -99,12 +145,9 @@ class Enrolment:
         if still_its_own and follower.state is FollowerState.ACTIVE:
             return None
         if token.used_by in (None, asked.thumbprint):
-            reason = _why_not(token, follower)
-            self._note(records, asked, "enrolment.refused", f"an enrolment was refused: {reason}", {"reason": reason})
-            return Refused("unauthorized", _REFUSED)
+            return _denied(_why_not(token, follower))
         text = f"a second host tried to enrol with a used token: key {asked.thumbprint}, the first was {token.used_by}"
-        self._note(records, asked, "token.used_twice", text, {"first": token.used_by, "second": asked.thumbprint})
-        return Refused("unauthorized", _REFUSED, status=409)
+        return _Denied("token.used_twice", text, {"first": token.used_by, "second": asked.thumbprint}, status=409)
 
     def _note(self, records: Records, asked: _Asked, kind: str, text: str, data: "dict[str, str]") -> None:
         follower = records.followers.by_id(SYSTEM, asked.token.follower_id)
@@ -115,7 +158,7 @@ class Enrolment:
     def _refuse(self, reason: str, incoming: Incoming) -> Refused:
         """One event per reason, address and minute."""
         subject = f"address:{incoming.address}"
-        if self._audit.allows((reason, subject)):
+        if self._audit.allows((reason, subject)) and self._services.limits.may_note(subject):
             now, text = self._services.clock.now(), f"an enrolment was refused: {reason}"
             self._services.store.write(
                 lambda records: records.events.add(

@@ -46,10 +46,10 @@ class Gate:
         try:
             caller = await self._admin(scope)
             body = await read_body(scope, receive, _most(scope))
-        except problems.Refused as refusal:
-            await problems.answer_to(refusal)(scope, receive, send)
         except ClientDisconnect:
             return
+        except Exception as error:  # noqa: BLE001 a refusal, or a store that fails: both are answered
+            await problems.answer_to(error)(scope, receive, send)
         else:
             await self._pass(scope, caller, Incoming.of(scope, body), receive, send)
 
@@ -67,13 +67,14 @@ class Gate:
             known = await run_in_threadpool(self._callers.identify, incoming)
             nonce = known.claims.nonce
             caller = await run_in_threadpool(self._callers.verify, known, incoming)
-        except problems.Refused as refusal:
-            await problems.answer_to(refusal)(scope, receive, captured.send)
         except ClientDisconnect:
             return
+        except Exception as error:  # noqa: BLE001 as above
+            await problems.answer_to(error)(scope, receive, captured.send)
         else:
             await self._pass(scope, caller, incoming, receive, captured.send)
-        await captured.forward(send, self._signature(captured, nonce) if nonce else {})
+        signature = self._signature(captured, nonce or "unknown-follower")  # made in any case: the time tells nothing
+        await captured.forward(send, signature if nonce else {})
 
     async def _pass(
         self, scope: Scope, caller: Caller | None, incoming: Incoming, receive: Receive, send: Send

@@ -1,8 +1,8 @@
 """Admin tokens: their hashes, and what each may do."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, or_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Conflict, Forbidden, NotFound
@@ -21,6 +21,19 @@ _REVOKE = (
     update(admin_tokens)
     .where(admin_tokens.c.id == param("wanted"), admin_tokens.c.revoked.is_(None))
     .values(revoked=param("now", admin_tokens.c.revoked))
+)
+_USED_EVERY = timedelta(minutes=1)
+_OLD = or_(admin_tokens.c.last_used.is_(None), admin_tokens.c.last_used <= param("before", admin_tokens.c.last_used))
+_USED = (
+    update(admin_tokens)
+    .where(admin_tokens.c.id == param("wanted"), _OLD)
+    .values(last_used=param("now", admin_tokens.c.last_used))
+)
+_WHEN = param("when", admin_tokens.c.expires)
+_END = (
+    update(admin_tokens)
+    .where(admin_tokens.c.id == param("wanted"), admin_tokens.c.revoked.is_(None))
+    .values(expires=case((admin_tokens.c.expires < _WHEN, admin_tokens.c.expires), else_=_WHEN))
 )
 
 
@@ -43,6 +56,17 @@ class Tokens:
         if caller.role is not Role.SYSTEM:
             raise Forbidden("only the master itself compares tokens")
         return [(_TOKEN.read(row), row.sha256) for row in self._session.rows(_BY_PREFIX, {"wanted": prefix})]
+
+    def used(self, caller: Caller, token_id: str, now: datetime) -> None:
+        """At most once a minute."""
+        caller.require(Role.SYSTEM)
+        self._session.run(_USED, {"wanted": token_id, "now": now, "before": now - _USED_EVERY})
+
+    def end(self, caller: Caller, token_id: str, when: datetime) -> None:
+        """It is good until then, or as long as before where that is sooner."""
+        caller.require(Role.ADMIN)
+        if not self._session.run(_END, {"wanted": token_id, "when": when}):
+            raise NotFound("token", token_id)
 
     def revoke(self, caller: Caller, token_id: str, now: datetime) -> None:
         caller.require(Role.ADMIN)

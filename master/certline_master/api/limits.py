@@ -1,0 +1,121 @@
+"""How often somebody may ask: token buckets per follower, admin token and address, in tables that cannot grow.
+
+Who is past a limit waits; nobody else does. So a bucket's key is always something that a stranger cannot name for
+another: a follower or an admin token only after its credentials were verified; an address counts failures only, and
+good credentials pass from any address, however many fail beside them.
+
+A full table forgets the key that asked longest ago. What is forgotten is that key's debt, so forgetting never refuses
+anybody. It gains an attacker one more burst for as many other addresses as the table holds, of which each has to fail
+first; all addresses of one IPv6 /64, which one host may have to itself, are one key.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+
+from certline_master.api.problems import Refused
+from certline_shared.clock import Clock
+
+MOST_KEYS = 32_768
+_IPV6_HOST = 64  # bits of an address that say which site it is
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many at once, and then so many a minute; 0 a minute is without a limit."""
+
+    burst: int
+    per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The limits in force."""
+
+    follower: Rate = Rate(600, 240)  # requests: a start with 100 lines is some 300
+    changes: Rate = Rate(300, 30)  # of these, events that its wishes and reports put on record
+    caller: Rate = Rate(1200, 1200)  # requests with one admin token
+    failures: Rate = Rate(60, 60)  # refused credentials and enrolments from one address
+    strangers: Rate = Rate(120, 60)  # records of refusals from addresses, all together
+
+
+class Buckets:
+    """One bucket for each key. Thread-safe.
+
+    Kept is only when a bucket will be full again (the generic cell rate algorithm): a full one need not be kept.
+    """
+
+    def __init__(self, clock: Clock, rate: Rate, *, most: int = MOST_KEYS) -> None:
+        self._clock, self._most = clock, most
+        self._every = 60 / rate.per_minute if rate.per_minute else 0.0
+        self._depth = self._every * rate.burst
+        self._full_at: OrderedDict[Hashable, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def take(self, key: Hashable) -> float:
+        """Seconds until one more of this key may come; 0.0 when this one may, which then counts."""
+        if not self._every:
+            return 0.0
+        now = self._clock.monotonic()
+        with self._lock:
+            full_at = max(self._full_at.get(key, now), now) + self._every
+            wait = max(0.0, full_at - now - self._depth)
+            self._full_at[key] = full_at - self._every if wait else full_at
+            self._full_at.move_to_end(key)  # who goes on asking is not forgotten
+            while len(self._full_at) > self._most:
+                self._full_at.popitem(last=False)
+            return wait
+
+
+class Limits:
+    """All buckets of a master."""
+
+    def __init__(self, clock: Clock, rates: Rates) -> None:
+        self._follower, self._caller = Buckets(clock, rates.follower), Buckets(clock, rates.caller)
+        self._changes, self._failures = Buckets(clock, rates.changes), Buckets(clock, rates.failures)
+        self._strangers = Buckets(clock, rates.strangers)
+
+    def follower(self, follower_id: str) -> None:
+        """Of a request whose signature holds. Raises Refused."""
+        _refuse(self._follower.take(follower_id), "this follower asks too often")
+
+    def caller(self, token_id: str) -> None:
+        """Of a request with a good admin token. Raises Refused."""
+        _refuse(self._caller.take(token_id), "too many requests with this token")
+
+    def change(self, follower_id: str) -> None:
+        """Before a follower causes one more record: without room for it there is no change either. Raises Refused."""
+        _refuse(self._changes.take(follower_id), "this follower changes things too often")
+
+    def failed(self, address: str) -> None:
+        """After credentials were refused, and before that is put on record. Raises Refused in place of the refusal."""
+        _refuse(self._failures.take(site_of(address)), "too many refused requests from this address")
+
+    def may_note(self, subject: str) -> bool:
+        """Whether a refusal is put on record: those from addresses must not fill the disk, however many there are."""
+        return not subject.startswith("address:") or self._strangers.take("address") == 0.0
+
+
+def site_of(address: str) -> str:
+    """What addresses count as: an IPv6 address as its /64, any other as it is."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ip_network((found, _IPV6_HOST), strict=False))
+
+
+def _refuse(seconds: float, why: str) -> None:
+    if seconds:
+        wait = max(1, ceil(seconds))
+        raise Refused("too-many-requests", f"{why}: try again in {wait} seconds", headers={"Retry-After": str(wait)})
