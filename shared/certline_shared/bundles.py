@@ -1,4 +1,4 @@
-"""What is carried by hand to a host without any connection, and the receipt that is carried back (protocol, 9)."""
+"""What is carried by hand to a host without any connection, and the receipt that is carried back (protocol, 11)."""
 
 from dataclasses import dataclass, field
 
