@@ -65,7 +65,7 @@ class Settings:
     lines: tuple[LineSettings, ...]
     services: Mapping[str, Service]
     windows: tuple[Window, ...] = ()  # of lines whose services have none of their own
-    rotate_keys_days: float | None = None  # how old this host's own keys may get; None: they are changed only on command
+    rotate_keys_days: float | None = None  # how old this host's own keys may get; None: changed only on command
 
 
 def find(config: str | None, cwd: Path, system: Path = SYSTEM_FOLDER) -> Path:

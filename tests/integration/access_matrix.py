@@ -86,6 +86,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/docs": open_to_all(),
     # Those with a token send a whole enrolment request, the others {}.
     "POST /v1/enroll": open_to_all(400) | {"used token": _same(409), "expired token": _same(401)},
+    "POST /v1/introductions": open_to_all(400),
     "GET /v1/follower/manifest": of_followers(),
     "PUT /v1/follower/lines/{name}": of_follower(200, 422, 422),  # {} asks for nothing new of a line that is there
     "GET /v1/follower/lines/{name}/versions/{number}": of_follower(),
@@ -115,6 +116,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/lines/{name}": change(),
     "GET /v1/lines/{name}/history": read(),
     "POST /v1/lines/{name}/issue": change(),
+    "POST /v1/lines/{name}/rollout": change(409),  # a line for one follower has none
     "GET /v1/groups": read(),
     "GET /v1/groups/{name}": read(),
     "PUT /v1/groups/{name}": change(200, 200),
@@ -123,6 +125,10 @@ ROWS: dict[str, Row] = {
     "GET /v1/followers/{name}": read(),
     "PUT /v1/followers/{name}": change(200, 200),
     "DELETE /v1/followers/{name}": change(409),  # an operator's line is for it
+    "GET /v1/introductions": read(),
+    "POST /v1/introductions/approve": change(422),  # {} names nobody
+    "POST /v1/introductions/reject": change(422),
+    "POST /v1/followers/{name}/keys": change(422, 422),
     "POST /v1/followers/{name}/token": change(409),  # it is enrolled already
     "POST /v1/followers/{name}/revoke": change(),
     "POST /v1/followers/{name}/bundle": change(),

@@ -3,6 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from certline_master.api import (
+    admission_routes,
     audit_routes,
     bundle_routes,
     fleet_follower_routes,
@@ -12,10 +13,12 @@ from certline_master.api import (
     object_routes,
     openapi,
     problems,
+    rollout_routes,
     status_routes,
 )
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.gate import Gate
+from certline_master.api.introductions import Introductions
 from certline_master.api.long_polls import LongPolls
 from certline_master.api.permissions import check_table, permitted
 from certline_master.api.services import Services
@@ -38,12 +41,15 @@ def build_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.enrolment = Enrolment(services)
+    app.state.introductions = Introductions(services)
     app.state.long_polls = LongPolls(services.bell, services.long_polls)
     for routes in (
+        admission_routes,
         follower_routes,
         fleet_routes,
         object_routes,
         line_routes,
+        rollout_routes,
         fleet_follower_routes,
         status_routes,
         audit_routes,

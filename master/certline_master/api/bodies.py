@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
@@ -47,10 +47,43 @@ class TokenBody:
 
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
+class RolloutBody:
+    action: Literal["continue", "stop", "all"]
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class KeysBody:
+    keys: str  # as `certline-follower keygen` prints them
+    origin: str | None = None  # as for a token
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class ApproveBody:
+    fingerprint: str  # all that the host shows
+    name: str | None = None  # of the follower that it becomes; the one it asks for when left out
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class RejectBody:
+    fingerprint: str
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class RotateBody:
+    force: bool = False  # also where followers do not know the next key yet
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
 class IssueBody:
     force: bool = False  # issue again whatever the age
 
 
+_OWN: tuple[type, ...] = (RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody)
 BODIES: tuple[type, ...] = (
     PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine, DesiredFollower,
     DesiredGroup,
@@ -58,7 +91,7 @@ BODIES: tuple[type, ...] = (
 for _kind in (DesiredFleet, *BODIES[4:]):  # the domain's own words, as strict as the rest
     with_config(_STRICT)(_kind)
 
-_READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in BODIES}
+_READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (*BODIES, *_OWN)}
 
 
 def body_of(kind: type[T]) -> Callable[[Raw], Awaitable[T]]:

@@ -83,6 +83,48 @@ KEYS = shown(
         "seq": 1795176000123,
     },
 )
+INTRODUCTION = shown(
+    {
+        "state": "pending",
+        "signing_keys": [_BYTES],
+        "tls_pins": ["5f2c…64 hex digits"],
+        "nonce": "cmFuZG9t",
+        "protocol": 1,
+    },
+    body={
+        "name": "web-7",
+        "identity_key": _BYTES,
+        "sealing_key": _BYTES,
+        "sealing_suite": "mlkem768-x25519/hkdf-sha256/aes-256-gcm",
+        "nonce": "cmFuZG9t",
+        "protocol": 1,
+        "agent": "certline-follower 0.2.0",
+    },
+)
+_FINGERPRINT = "ABCDE-FGHIJ-KLMNO-PQRST-UVWXY-Z2345-67ABC-DEFGH"
+INTRODUCTIONS = shown(
+    [
+        {
+            "name": "web-7",
+            "fingerprint": _FINGERPRINT,
+            "address": "192.0.2.7",
+            "agent": "certline-follower 0.2.0",
+            "created": "2026-11-20T12:00:00Z",
+            "expires": "2026-11-20T13:00:00Z",
+        }
+    ]
+)
+APPROVE = shown(
+    {"follower": "web-7", "follower_id": "6f1c8a52-6d0f-4c53-9b4e-5c1f4f0f7a11"},
+    body={"fingerprint": f"{_FINGERPRINT}-IJKLM-NOPQR", "name": "web-7"},
+    schema="ApproveBody",
+)
+REJECT = shown(status=204, body={"fingerprint": _FINGERPRINT}, schema="RejectBody")
+JOIN = shown(
+    {"follower": "web-7", "join": "certline-join-1.…"},
+    body={"keys": "certline-follower-1.…", "origin": "https://master.example:8443"},
+    schema="KeysBody",
+)
 
 ISSUER = {
     "directory": "https://acme-staging-v02.api.letsencrypt.org/directory",

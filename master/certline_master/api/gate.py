@@ -20,6 +20,7 @@ from certline_shared.signing import sign_answer
 
 MOST_FLEET_BYTES = 1_048_576
 OPEN = frozenset({"/healthz", "/readyz", "/v1/docs", "/v1/openapi.json", "/v1/enroll"})
+OPEN_TO_POST = "/v1/introductions"  # its GET is for people
 
 
 class Gate:
@@ -55,7 +56,8 @@ class Gate:
 
     async def _admin(self, scope: Scope) -> Caller | None:
         """Who asks; anything under /v1 that is not open needs a token, routes that do not exist too."""
-        if scope["path"] in OPEN or not scope["path"].startswith("/v1/"):
+        introduces = scope["method"] == "POST" and scope["path"] == OPEN_TO_POST
+        if introduces or scope["path"] in OPEN or not scope["path"].startswith("/v1/"):
             return None
         return await run_in_threadpool(self._callers.admin, Incoming.of(scope, b""))
 

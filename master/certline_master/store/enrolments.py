@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, true, update
 
 from certline_master.domain.model import FollowerState
 from certline_master.domain.ports import EnrolmentToken
-from certline_master.store.identities import FROM_THE_START, NO_NEXT_KEYS
+from certline_master.store.identities import END_TOKENS, FROM_THE_START, NO_NEXT_KEYS
 from certline_master.store.session import Session, Shape, param
 from certline_master.store.tables import enrolment_tokens, followers
 
@@ -22,15 +22,6 @@ _USE = (
         enrolment_tokens.c.expires > param("now", enrolment_tokens.c.used),
     )
     .values(used=param("now", enrolment_tokens.c.used), used_by=param("thumbprint"))
-)
-_END_OTHERS = (
-    update(enrolment_tokens)
-    .where(
-        enrolment_tokens.c.follower_id == param("follower"),
-        enrolment_tokens.c.used.is_(None),
-        enrolment_tokens.c.expires > param("now", enrolment_tokens.c.expires),
-    )
-    .values(expires=param("now", enrolment_tokens.c.expires))
 )
 _ACTIVATE = (
     update(followers)
@@ -76,6 +67,6 @@ class Enrolments:
             and self._session.run(_ACTIVATE, {"wanted": token.follower_id, "now": now, **keys})
         )
         if done:
-            self._session.run(_END_OTHERS, {"follower": token.follower_id, "now": now})
+            self._session.run(END_TOKENS, {"follower": token.follower_id, "now": now})
         self._session.connection.exec_driver_sql("RELEASE SAVEPOINT claim" if done else "ROLLBACK TO SAVEPOINT claim")
         return done

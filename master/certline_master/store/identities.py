@@ -8,9 +8,10 @@ from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
 from certline_master.domain.model import FollowerState
 from certline_master.domain.ports import Counted
+from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import may_touch
 from certline_master.store.session import Session, number, param
-from certline_master.store.tables import followers
+from certline_master.store.tables import enrolment_tokens, followers
 
 NEXT_KEYS_LIFE = timedelta(hours=24)
 TOLD_EVERY = timedelta(hours=1)
@@ -35,6 +36,7 @@ _ANNOUNCE = (
         next_sealing_key=param("sealing", followers.c.sealing_key),
         next_keys_since=param("now", followers.c.created),
     )
+    .execution_options(**UNSEEN)
 )
 _TAKE = (
     update(followers)
@@ -64,12 +66,22 @@ _ADMIT = (
         **FROM_THE_START,
     )
 )
+END_TOKENS = (
+    update(enrolment_tokens)
+    .where(
+        enrolment_tokens.c.follower_id == param("follower"),
+        enrolment_tokens.c.used.is_(None),
+        enrolment_tokens.c.expires > param("now", enrolment_tokens.c.expires),
+    )
+    .values(expires=param("now", enrolment_tokens.c.expires))
+)
 _COUNT = (
     update(followers)
     .where(_IT)
     .values(
         sequence=param("seq", followers.c.sequence), sequence_digest=param("digest"), sequence_address=param("address")
     )
+    .execution_options(**UNSEEN)
 )
 _COUNT_UP = _COUNT.where(followers.c.sequence < param("seq", followers.c.sequence))
 _COUNTED = select(
@@ -79,9 +91,13 @@ _TELL = (
     update(followers)
     .where(_IT, or_(followers.c.clone_told.is_(None), followers.c.clone_told <= param("before", followers.c.created)))
     .values(clone_told=param("now", followers.c.created))
+    .execution_options(**UNSEEN)
 )
 _RAISE_PROTOCOL = (
-    update(followers).where(_IT, followers.c.protocol < number("version")).values(protocol=number("version"))
+    update(followers)
+    .where(_IT, followers.c.protocol < number("version"))
+    .values(protocol=number("version"))
+    .execution_options(**UNSEEN)
 )
 
 
@@ -108,7 +124,10 @@ class Identities:
     ) -> bool:
         caller.require(Role.OPERATOR)
         keys = {"identity": identity_key, "sealing": sealing_key, "program": agent}
-        return bool(self._session.run(_ADMIT, {"wanted": follower_id, "now": now, **keys}))
+        if not self._session.run(_ADMIT, {"wanted": follower_id, "now": now, **keys}):
+            return False
+        self._session.run(END_TOKENS, {"follower": follower_id, "now": now})
+        return True
 
     def count(
         self, caller: Caller, follower_id: str, sequence: int, *, digest: str, address: str, now: datetime
