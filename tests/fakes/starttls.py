@@ -69,7 +69,7 @@ def _sieve(connection: socket.socket) -> None:
 
 
 DIALOGUES: dict[StartTls, Dialogue] = {
-    "smtp": _lines(b"220-mail\r\n220 hi\r\n", (b"EHLO", b"250-x\r\n250-STARTTLS\r\n250 SIZE\r\n"), (b"STARTTLS", b"220 go\r\n")),
+    "smtp": _lines(b"220-mail\r\n220 hi\r\n", (b"EHLO", b"250-x\r\n250 STARTTLS\r\n"), (b"STARTTLS", b"220 go\r\n")),
     "lmtp": _lines(b"220 mail\r\n", (b"LHLO", b"250-mail\r\n250 STARTTLS\r\n"), (b"STARTTLS", b"220 go\r\n")),
     "pop3": _lines(b"+OK ready\r\n", (b"STLS", b"+OK go\r\n")),
     "ftp": _lines(b"220-hello\r\n220 ready\r\n", (b"AUTH TLS", b"234 go\r\n")),

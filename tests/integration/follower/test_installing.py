@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from certline_follower.planning import Install
+from certline_follower.choosing import Install
+from certline_follower.deploying import deployed
 from certline_shared.messages import DeploymentReport
 from tests.fakes.master import FakeMaster
 from tests.integration.follower.host_bed import Bed, MovableClock
@@ -35,7 +36,9 @@ def test_after_going_back_the_service_is_reloaded_with_the_former_generation(bed
     assert bed.reloads() == 3
 
 
-def test_a_held_back_version_is_tried_again_when_its_time_has_come(bed: Bed, master: FakeMaster) -> None:
+def test_a_held_back_version_is_tried_again_only_when_the_installed_one_runs_short(
+    bed: Bed, master: FakeMaster
+) -> None:
     master.clock = bed.clock = clock = MovableClock()
     host = bed.host()
     bed.settle(host)
@@ -43,7 +46,10 @@ def test_a_held_back_version_is_tried_again_when_its_time_has_come(bed: Bed, mas
     failure = bed.fail("web", "reload")
     bed.turn(host)
     failure.unlink()
-    clock.ahead += timedelta(minutes=31)
+    for hours in (1, 24, 24 * 60):
+        clock.ahead += timedelta(hours=hours)
+        assert not any(isinstance(step, Install) for step in bed.turn(host).done)
+    clock.ahead += timedelta(days=23)
     bed.settle(host)
     assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
 
@@ -167,3 +173,119 @@ def test_a_bad_change_of_the_file_alone_is_put_back_and_not_tried_in_a_loop(bed:
     calls = len(bed.calls)
     bed.turn(host)
     assert len(bed.calls) == calls
+
+
+TWO = ("mail", "shop")
+
+
+def two_lines_of_one_service(bed: Bed) -> None:
+    bed.configure(bed.line("mail", "mail.example.org"), bed.line("shop", "shop.example.org"))
+
+
+def refuse(bed: Bed, *contents: str) -> None:
+    """web's check fails where one of these texts is in an output."""
+    script = bed.folder / "web.sh"
+    for number, content in enumerate(contents):
+        (bed.folder / f"bad-{number}").write_text(content.split("-----BEGIN CERTIFICATE-----")[1].split()[0])
+    check = 'for bad in "$3"/bad-*; do if test -e "$bad" && grep -qF -f "$bad" "$3"/*.pem; then exit 1; fi; done\n'
+    script.write_text(script.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{check}", 1))
+
+
+def test_of_several_new_versions_the_one_to_blame_is_found_by_installing_each_alone(
+    bed: Bed, master: FakeMaster
+) -> None:
+    two_lines_of_one_service(bed)
+    host = bed.host()
+    bed.settle(host)
+    good, mail = bed.shown("shop"), bed.shown("mail")
+    for name in TWO:
+        master.issue(name)
+    refuse(bed, master.lines["shop"].versions[2]["ecdsa-p256/chain.pem"])
+    bed.settle(host)
+    assert bed.shown("shop") == good
+    assert bed.shown("mail") != mail
+    assert master.last_report("mail") == DeploymentReport("mail", 2, "reloaded", goal="reloaded")
+    told = master.last_report("shop")
+    assert told
+    assert (told.version, told.state) == (2, "pulled")
+    calls = bed.calls
+    for _ in range(20):
+        bed.turn(host)
+    assert bed.calls == calls
+
+
+def test_two_versions_that_are_well_alone_and_not_together_leave_one_of_them_installed(
+    bed: Bed, master: FakeMaster
+) -> None:
+    two_lines_of_one_service(bed)
+    host = bed.host()
+    bed.settle(host)
+    for name in TWO:
+        master.issue(name)
+    script = bed.folder / "web.sh"
+    both = [master.lines[name].versions[2]["ecdsa-p256/chain.pem"].split()[2] for name in TWO]
+    check = f'if grep -qF {both[0]} "$3"/*.pem && grep -qF {both[1]} "$3"/*.pem; then exit 1; fi\n'
+    script.write_text(script.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{check}", 1))
+    bed.settle(host)
+    states = {name: master.last_report(name) for name in TWO}
+    assert sorted(told.state for told in states.values() if told) == ["pulled", "reloaded"]
+    calls = bed.calls
+    for _ in range(20):
+        bed.turn(host)
+    assert bed.calls == calls
+
+
+def test_after_a_rollback_on_the_master_the_newer_version_here_is_not_installed_any_more(
+    bed: Bed, master: FakeMaster
+) -> None:
+    host = bed.host()
+    bed.settle(host)
+    good = bed.shown("shop")
+    master.issue("shop")
+    failure = bed.fail("web", "reload")
+    bed.turn(host)
+    failure.unlink()
+    master.lines["shop"].live, master.lines["shop"].rollback = 1, True
+    bed.settle(host)
+    assert not deployed(host)["failures"]
+    assert bed.shown("shop") == good
+    assert master.last_report("shop") == DeploymentReport("shop", 1, "reloaded", goal="reloaded")
+
+
+def test_an_installed_output_whose_directory_went_holds_back_no_other_line(bed: Bed, master: FakeMaster) -> None:
+    away = bed.folder / "away"
+    away.mkdir()
+    bed.configure(
+        bed.line("mail", "mail.example.org", services=["smtp"], output=str(away / "mail.pem")),
+        bed.line("shop", "shop.example.org"),
+        services=["web", "smtp"],
+    )
+    host = bed.host()
+    bed.settle(host)
+    (away / "mail.pem").unlink()
+    away.rmdir()
+    master.issue("shop")
+    bed.settle(host)
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
+    master.issue("shop")
+    refuse(bed, master.lines["shop"].versions[3]["ecdsa-p256/chain.pem"])
+    assert any("the former generation is back" in failure for failure in bed.turn(host).failures)
+    away.mkdir()
+    deployed(host, ["mail"])
+    assert "BEGIN CERTIFICATE" in (away / "mail.pem").read_text()
+
+
+def test_a_certificate_that_is_not_valid_yet_by_the_masters_time_waits_for_it(bed: Bed, master: FakeMaster) -> None:
+    master.clock = bed.clock = clock = MovableClock()
+    host = bed.host()
+    bed.settle(host)
+    good = bed.shown("shop")
+    clock.ahead = timedelta(hours=3)
+    master.issue("shop")
+    clock.ahead = timedelta(0)
+    outcome = bed.turn(host)
+    assert any("it is not valid before, by the master's time" in note for note in outcome.notes)
+    assert bed.shown("shop") == good
+    clock.ahead = timedelta(hours=3)
+    bed.settle(host)
+    assert master.last_report("shop") == DeploymentReport("shop", 2, "reloaded", goal="reloaded")
