@@ -30,8 +30,8 @@ _STATUS_LINES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a client may take of the listener."""
+class Patience:
+    """How long the listener waits for a client."""
 
     read_seconds: float = READ_SECONDS
     take_seconds: float = TAKE_SECONDS
@@ -40,15 +40,15 @@ class Limits:
 class Connection(HttpToolsProtocol):
     """httptools reads the requests (and refuses what can be read in two ways); this says for how long and how much."""
 
-    def __init__(self, place: Place, limits: Limits, **known: Any) -> None:
+    def __init__(self, place: Place, patience: Patience, **known: Any) -> None:
         super().__init__(**known)
-        self._place, self._limits = place, limits
+        self._place, self._patience = place, patience
         self._begun = False  # a request's first byte came, its last one did not
         self._in_head = True
         self._beside_body = 0  # bytes of the request under way that are not its body
         self._refusal = (400, "this cannot be read as a request, or not in one way only")
         self._timer: asyncio.TimerHandle | None = None
-        self._arm(limits.read_seconds)
+        self._arm(patience.read_seconds)
 
     # --- the connection ---
 
@@ -66,7 +66,7 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._arm(self._limits.take_seconds)
+        self._arm(self._patience.take_seconds)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -79,7 +79,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._timer is None and not self._answering:
-            self._arm(self._limits.read_seconds)
+            self._arm(self._patience.read_seconds)
         self._beside_body += len(data)
         super().data_received(data)
         if self._beside_body > MOST_HEAD_BYTES and not self.transport.is_closing():
@@ -137,7 +137,7 @@ class Connection(HttpToolsProtocol):
         elif not self._answering:
             self._place.waits()
         if self._begun and self._timer is None:
-            self._arm(self._limits.read_seconds)
+            self._arm(self._patience.read_seconds)
 
     def send_400_response(self, msg: str) -> None:
         del msg
@@ -177,7 +177,7 @@ class Connection(HttpToolsProtocol):
         if self.transport is None:  # in its handshake, which has the same limit
             return
         if self._begun and not self.transport.is_closing():
-            self._refuse(408, f"the request did not come within {self._limits.read_seconds:g} seconds")
+            self._refuse(408, f"the request did not come within {self._patience.read_seconds:g} seconds")
         else:
             self.transport.abort()
 

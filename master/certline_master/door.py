@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from certline_master.api.forwarded import plain_address
-from certline_master.connection import CLOSING_SECONDS, Connection, Limits
+from certline_master.connection import CLOSING_SECONDS, Connection, Patience
 from certline_master.places import Place, Places, no_address
 
 RESERVED_FILES = 512  # descriptors for all else that the master opens: database, CA, DNS, logs
@@ -40,11 +40,11 @@ class Door:
         tls: ssl.SSLContext | None,
         places: Places,
         *,
-        limits: Limits | None = None,
+        patience: Patience | None = None,
         unwelcome: Callable[[str], bool] = no_address,
     ) -> None:
         """`unwelcome`: from which addresses no connection is taken."""
-        self.limits = limits or Limits()
+        self.patience = patience or Patience()
         self._listener, self._tls, self._places, self._unwelcome = listener, tls, places, unwelcome
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,7 +85,7 @@ class Door:
 
     async def _begin(self, accepted: socket.socket, connection: Connection) -> None:
         """The TLS handshake has the same limit as what is read after it, which counts from now too."""
-        seconds = {"handshake": self.limits.read_seconds, "shutdown": CLOSING_SECONDS} if self._tls else {}
+        seconds = {"handshake": self.patience.read_seconds, "shutdown": CLOSING_SECONDS} if self._tls else {}
         more = {f"ssl_{name}_timeout": value for name, value in seconds.items()}
         try:
             await asyncio.get_running_loop().connect_accepted_socket(

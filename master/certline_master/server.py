@@ -86,8 +86,8 @@ class ApiServer(uvicorn.Server):
         self.started = True
 
     def _connection(self, place: Place) -> Connection:
-        state = self.lifespan.state
-        return Connection(place, self._door.limits, config=self.config, server_state=self.server_state, app_state=state)
+        known = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        return Connection(place, self._door.patience, **known)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping()

@@ -16,7 +16,7 @@ from certline_master.api.admin_tokens import new_token
 from certline_master.api.app import build_app
 from certline_master.api.forwarded import TrustedProxies
 from certline_master.api.services import MasterIdentity, Services
-from certline_master.connection import Limits
+from certline_master.connection import Patience
 from certline_master.domain.access import SYSTEM, Role
 from certline_master.domain.model import (
     AdminToken,
@@ -146,7 +146,7 @@ def running_master(
     *,
     long_polls: int = 10,
     proxies: TrustedProxies | None = None,
-    limits: Limits | None = None,
+    patience: Patience | None = None,
     places: Places | None = None,
 ) -> Iterator[Bed]:
     """A master on that database, at http://127.0.0.1 on a free port."""
@@ -178,7 +178,7 @@ def running_master(
     app = build_app(services)
     tokens = {role: _make_token(store, role, chance, clock) for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN)}
     try:
-        with serving(app, limits, places) as address, httpx.Client(base_url=address, timeout=60) as http:
+        with serving(app, patience, places) as address, httpx.Client(base_url=address, timeout=60) as http:
             yield Bed(engine, services, http, address, tokens, app, not_ready)
     finally:
         store.close()
@@ -197,12 +197,12 @@ def _make_token(store: SqlStore, role: Role, chance: SeededChance, clock: FakeCl
 
 @contextmanager
 def serving(
-    app: Any, limits: Limits | None = None, places: Places | None = None, tls: ssl.SSLContext | None = None
+    app: Any, patience: Patience | None = None, places: Places | None = None, tls: ssl.SSLContext | None = None
 ) -> Iterator[str]:
     """As `certline serve` does it. The socket listens before the server starts, so that no client has to wait."""
     listener = listen("127.0.0.1:0")
     port = listener.getsockname()[1]
-    door = Door(listener, tls, places or Places(1000, share=lambda _address: True), limits=limits)
+    door = Door(listener, tls, places or Places(1000, share=lambda _address: True), patience=patience)
     server = ApiServer(app, door, stopping=app.state.long_polls.close)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -28,13 +28,14 @@ class Signed(AuthBase):
         sent_as = request.headers.get("Content-Type") if body else None
         signed = signing.RequestParts(request.method or "", host, parts.path, parts.query, sent_as, body)
         request.headers["Host"] = host
-        request.headers |= signing.sign_request(
+        signature = signing.sign_request(
             bytes.fromhex(self._follower["private"]),
             signed,
             keyid=self._follower["id"],
             nonce=base64url(self._chance.token(16)),
             created=datetime.fromisoformat(self._follower["now"]),
         )
+        request.headers.update(signature)
         return request
 
 

@@ -8,7 +8,7 @@ from select import poll
 
 import pytest
 
-from certline_master.connection import Limits
+from certline_master.connection import Patience
 from certline_master.door import RESERVED_FILES, raise_file_limit, room
 from certline_master.places import Place, Places
 from certline_shared.clock import SystemClock
@@ -45,7 +45,9 @@ def were_cut(sockets: list[socket.socket], within: float) -> bool:
 
 def test_thousands_of_idle_connections_are_cut_while_a_follower_is_served(tmp_path: Path) -> None:
     with running_master(
-        sqlite_url(tmp_path), limits=Limits(read_seconds=3.0), places=Places(MANY + 100, share=lambda _address: True)
+        sqlite_url(tmp_path),
+        patience=Patience(read_seconds=3.0),
+        places=Places(MANY + 100, share=lambda _address: True),
     ) as bed:
         host = bed.follower()
         with crowd(bed, MANY) as sockets:
@@ -58,7 +60,7 @@ def test_thousands_of_idle_connections_are_cut_while_a_follower_is_served(tmp_pa
 
 def test_a_crowd_larger_than_the_room_makes_place_for_who_comes_with_a_request(tmp_path: Path) -> None:
     places = Places(100, share=lambda _address: True)
-    with running_master(sqlite_url(tmp_path), limits=Limits(read_seconds=30.0), places=places) as bed:
+    with running_master(sqlite_url(tmp_path), patience=Patience(read_seconds=30.0), places=places) as bed:
         host = bed.follower()
         known = host.manifest().headers["ETag"]
         with wire(bed.url) as waiting:
@@ -75,7 +77,7 @@ def test_a_crowd_larger_than_the_room_makes_place_for_who_comes_with_a_request(t
 def test_one_address_has_half_of_the_room(tmp_path: Path) -> None:
     places = Places(40)
     with (
-        running_master(sqlite_url(tmp_path), limits=Limits(read_seconds=30.0), places=places) as bed,
+        running_master(sqlite_url(tmp_path), patience=Patience(read_seconds=30.0), places=places) as bed,
         ExitStack() as all_,
     ):
         elsewhere = [all_.enter_context(wire(bed.url, source="127.0.0.2")) for _ in range(15)]

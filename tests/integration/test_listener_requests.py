@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certline_master.connection import MOST_HEAD_BYTES, MOST_QUEUED, Limits
+from certline_master.connection import MOST_HEAD_BYTES, MOST_QUEUED, Patience
 from certline_master.domain.access import Role
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.wire import head, statuses, wire
@@ -17,7 +17,7 @@ MEGABYTE = 1_048_576
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with running_master(sqlite_url(tmp_path_factory.mktemp("master")), limits=Limits(read_seconds=1.0)) as running:
+    with running_master(sqlite_url(tmp_path_factory.mktemp("master")), patience=Patience(read_seconds=1.0)) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certline_master.connection import Limits
+from certline_master.connection import Patience
 from certline_master.server import tls_context
 from certline_shared.clock import SystemClock
 from tests.integration.api_bed import Bed, running_master, serving, sqlite_url
@@ -24,8 +24,8 @@ REPORT = "POST /v1/follower/reports"
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    limits = Limits(read_seconds=LIMIT, take_seconds=LIMIT)
-    with running_master(sqlite_url(tmp_path_factory.mktemp("master")), limits=limits) as running:
+    patience = Patience(read_seconds=LIMIT, take_seconds=LIMIT)
+    with running_master(sqlite_url(tmp_path_factory.mktemp("master")), patience=patience) as running:
         yield running
 
 
@@ -39,7 +39,7 @@ def tls_url(bed: Bed, authority: Authority) -> Iterator[str]:
     """The same master by TLS."""
     pair = authority.issue("api")
     context = tls_context(pair.chain_file, pair.key_file)
-    with serving(bed.app, Limits(read_seconds=LIMIT), tls=context) as url:
+    with serving(bed.app, Patience(read_seconds=LIMIT), tls=context) as url:
         yield url
 
 

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from certline_master.api import problems
 from certline_master.domain.access import Role
-from certline_shared import messages
+from certline_shared import bundles, messages
 from certline_shared.codec import MOST_INTEGER
 
 Operation = tuple[str, str]
@@ -33,6 +33,7 @@ MESSAGES: Mapping[Operation, tuple[type | None, type | None]] = {  # what is sen
     ("GET", "/v1/follower/lines/{name}/versions/{number}"): (None, messages.VersionContent),
     ("POST", "/v1/follower/reports"): (messages.Report, None),
     ("POST", "/v1/follower/keys"): (messages.KeyChange, None),
+    ("POST", "/v1/followers/{name}/receipt"): (bundles.SignedReceipt, None),
 }
 _NOT_MODIFIED = {"description": "The manifest is the one that If-None-Match names"}
 _NOT_READY = {"description": "Why not", "content": {"text/plain": {"example": "sealed"}}}
@@ -60,10 +61,24 @@ def complete(made: dict[str, Any], least: Mapping[Operation, Role | None]) -> No
     components["responses"] = {str(status): _problem(status) for status in sorted(_TITLES)}
     schemas = components.setdefault("schemas", {})
     schemas |= {kind.__name__: schema_of(kind) for kind in (messages.Problem, *_all_messages())}
+    _bound(schemas)
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
             asked = (method.upper(), path)
             _describe(asked, operation, least[asked])
+
+
+def _bound(schema: Any) -> None:
+    """Every whole number in it is one that every JSON reader keeps exactly: the codec takes no others."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer":
+            schema.setdefault("minimum", -MOST_INTEGER)
+            schema.setdefault("maximum", MOST_INTEGER)
+        for part in schema.values():
+            _bound(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _bound(part)
 
 
 def _all_messages() -> list[type]:
