@@ -135,5 +135,5 @@ ROWS: dict[str, Row] = {
     "POST /v1/followers/{name}/receipt": change(400),  # {} is none
 }
 
-BODIES: dict[str, object] = {}
+BODIES: dict[str, object] = {"POST /v1/lines/{name}/rollout": {"action": "continue"}}
 """What is sent instead of {}."""

@@ -9,7 +9,9 @@ from certline_master.api import (
     fleet_follower_routes,
     fleet_routes,
     follower_routes,
+    key_routes,
     line_routes,
+    lost_host_routes,
     object_routes,
     openapi,
     problems,
@@ -54,6 +56,8 @@ def build_app(services: Services) -> FastAPI:
         status_routes,
         audit_routes,
         bundle_routes,
+        key_routes,
+        lost_host_routes,
     ):
         app.include_router(routes.router)
     problems.install(app)

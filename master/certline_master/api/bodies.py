@@ -84,11 +84,17 @@ class IssueBody:
 
 
 _OWN: tuple[type, ...] = (RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody)
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class StolenBody:
+    now: bool = False  # revoke the certificates without waiting for the other hosts
+
+
 BODIES: tuple[type, ...] = (
-    PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine, DesiredFollower,
+    PlanBody, ApplyBody, TokenBody, IssueBody, StolenBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine, DesiredFollower,
     DesiredGroup,
 )  # fmt: skip
-for _kind in (DesiredFleet, *BODIES[4:]):  # the domain's own words, as strict as the rest
+for _kind in (DesiredFleet, *BODIES[5:]):  # the domain's own words, as strict as the rest
     with_config(_STRICT)(_kind)
 
 _READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (*BODIES, *_OWN)}

@@ -11,6 +11,8 @@ from certline_master.api.bodies import TokenBody, body_of
 from certline_master.api.context import By, Here, ObjectName
 from certline_master.api.enrolment import SECRET_KIND
 from certline_master.api.examples import FOLLOWER, GROUP, shown
+from certline_master.api.follower_views import FollowerDetail, FollowerListed, detail, listed
+from certline_master.api.line_routes import STANDING
 from certline_master.api.services import Services
 from certline_master.api.views import FollowerView
 from certline_master.domain.access import SYSTEM, Caller
@@ -32,16 +34,20 @@ _FOLLOWER = {
 }  # fmt: skip
 
 
-@router.get("", summary="All followers", **shown([_FOLLOWER]))
-def followers(services: Here, caller: By) -> list[FollowerView]:
-    with services.store.read() as records:
-        return [FollowerView.of(follower) for follower in records.followers.all(caller)]
+_LISTED = _FOLLOWER | {"skew_seconds": 1, "lines": 2, "deployed": 2, "late": 0}
+_DETAIL = _FOLLOWER | {"skew_seconds": 1, "standings": [STANDING], "survives_until": "2027-02-18T12:00:00Z"}
 
 
-@router.get("/{name}", summary="One follower", **shown(_FOLLOWER))
-def follower(name: ObjectName, services: Here, caller: By) -> FollowerView:
+@router.get("", summary="All followers", **shown([_LISTED]))
+def followers(services: Here, caller: By) -> list[FollowerListed]:
     with services.store.read() as records:
-        return FollowerView.of(records.followers.get(caller, name))
+        return listed(records, caller, services.clock.now(), services.alarms)
+
+
+@router.get("/{name}", summary="One follower", **shown(_DETAIL))
+def follower(name: ObjectName, services: Here, caller: By) -> FollowerDetail:
+    with services.store.read() as records:
+        return detail(records, caller, name, services.clock.now(), services.alarms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +120,13 @@ def _keep(
 @router.post("/{name}/revoke", summary="Revoke a follower for good", **shown(_FOLLOWER | {"state": "revoked"}))
 def revoke(name: ObjectName, services: Here, caller: By) -> FollowerView:
     """It holds from the follower's next request on. What is installed on the host stays there."""
-    revoked = services.store.write(lambda records: _revoke(services, records, caller, name))
+    revoked = services.store.write(lambda records: revoke_now(services, records, caller, name))
     services.bell.ring(f"follower:{revoked.id}")
     return FollowerView.of(revoked)
 
 
-def _revoke(services: Services, records: Records, caller: Caller, name: str) -> Follower:
+def revoke_now(services: Services, records: Records, caller: Caller, name: str) -> Follower:
+    """In the caller's transaction; one that is revoked already stays as it is."""
     found = records.followers.get(caller, name)
     if found.state is FollowerState.REVOKED:
         return found

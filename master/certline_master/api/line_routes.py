@@ -53,6 +53,12 @@ STANDING = {
     "goal": "reloaded", "arrived": True, "late": False, "since": "2026-11-20T12:00:02Z", "error": None,
     "retry_at": None, "seen": {}, "text": "version 3 is reloaded on web-1",
 }  # fmt: skip
+ROLLOUT = {
+    "canaries": ["web-1"], "wave": 10, "after_seconds": 1800, "version": 3, "step": 1,
+    "opened": "2026-11-20T12:30:00Z", "stopped": None, "finished": None,
+    "steps": [{"step": 0, "followers": ["web-1"], "open": True}, {"step": 1, "followers": ["web-2"], "open": True}],
+    "text": "wave 1: waits for web-2",
+}  # fmt: skip
 _DETAIL = {
     "line": _LINE, "versions": [_VERSION], "orders": [_ORDER], "hosts": [STANDING], "deployments": [_DEPLOYMENT],
     "rollout": None,

@@ -13,7 +13,11 @@ from certline_master.api.context import By, Here
 from certline_master.api.examples import shown
 from certline_master.api.line_views import line_views
 from certline_master.api.problems import Refused
+from certline_master.api.services import Services
+from certline_master.domain.access import Caller
 from certline_master.domain.deployment import NotDeployed
+from certline_master.domain.ports import Records
+from certline_master.domain.survival import Budget, budgets
 
 router = APIRouter()
 
@@ -36,6 +40,7 @@ class SeenFollower:
     name: str
     state: str
     last_seen: datetime | None
+    skew_seconds: int | None  # its clock against the master's, as it last reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Status:
     soonest_expiry: datetime | None
     failing: tuple[FailingLine, ...]
     not_deployed: tuple[NotDeployed, ...]  # live, but not in use on its host
+    survival: tuple[Budget, ...]  # how long until something breaks if the master, the CA or the DNS stops now
     followers: tuple[SeenFollower, ...]
 
 
@@ -77,7 +83,17 @@ _STATUS = {
             "text": f"version 3 is held back on web-1 since 2026-11-20 11:00 UTC: {_RELOAD}",
         }
     ],
-    "followers": [{"name": "web-1", "state": "active", "last_seen": "2026-11-20T12:00:03Z"}],
+    "followers": [{"name": "web-1", "state": "active", "last_seen": "2026-11-20T12:00:03Z", "skew_seconds": 1}],
+    "survival": [
+        {
+            "what": "master",
+            "until": "2026-12-11T12:00:00Z",
+            "seconds": 1_814_400,
+            "line": "shop",
+            "follower": "web-1",
+            "low": False,
+        }
+    ],
 }
 
 
@@ -113,6 +129,7 @@ def status(services: Here, caller: By) -> Status:
         lines = line_views(records, caller, [line.id for line in found], now, services.alarms)
         followers = records.followers.all(caller)
         orders = records.orders.live(caller)
+        survival = _survival(services, records, caller, now)
     states = Counter(follower.state for follower in followers)
     failing = tuple(
         FailingLine(one.name, one.standing, one.why_failing) for one in lines if one.why_failing is not None
@@ -135,5 +152,12 @@ def status(services: Here, caller: By) -> Status:
         soonest_expiry=min((line.not_after for line in lines if line.not_after), default=None),
         failing=failing,
         not_deployed=missing,
-        followers=tuple(SeenFollower(one.name, one.state, one.last_seen) for one in followers),
+        survival=survival,
+        followers=tuple(SeenFollower(one.name, one.state, one.last_seen, one.skew_seconds) for one in followers),
     )
+
+
+def _survival(services: Services, records: Records, caller: Caller, now: datetime) -> tuple[Budget, ...]:
+    by_http = {one.name for one in records.http.all(caller)}
+    in_use, live = records.standings.in_use(caller), records.standings.live_until(caller)
+    return budgets(in_use, live, by_http, now, services.alarms.survival)

@@ -92,6 +92,11 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/followers/{name}/keys"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/token"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/revoke"): Role.OPERATOR,
+    ("POST", "/v1/followers/{name}/stolen"): Role.OPERATOR,
+    ("GET", "/v1/followers/{name}/worklist"): Role.VIEWER,
+    ("GET", "/v1/keys"): Role.VIEWER,
+    ("GET", "/v1/keys/{name}"): Role.VIEWER,
+    ("GET", "/v1/keys/{name}/where"): Role.VIEWER,
     ("POST", "/v1/followers/{name}/bundle"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/receipt"): Role.OPERATOR,
 }

@@ -330,8 +330,8 @@ class StandingRecords(Protocol):
         """Note that a deployment's lateness is told; False when it was before, or it arrived meanwhile."""
         ...
 
-    def in_use(self, caller: Caller) -> list[InUse]:
-        """What each active follower has installed, as it last reported."""
+    def in_use(self, caller: Caller, follower_id: str | None = None) -> list[InUse]:
+        """What each active follower, or this one, has installed, as it last reported."""
         ...
 
     def live_until(self, caller: Caller) -> list[LiveUntil]:

@@ -132,6 +132,7 @@ _IN_USE = (
     .where(followers.c.state == FollowerState.ACTIVE, certificates.c.not_after.is_not(None))
     .group_by(*RECEIVER, lines.c.id, lines.c.name, versions.c.number)
 )
+_IN_USE_THERE = _IN_USE.where(followers.c.id == param("whose"))
 
 
 class Standings:
@@ -180,9 +181,10 @@ class Standings:
         key = {"whose": follower_id, "line": line_id, "which": version}
         return self._session.run(_ALARM, key | {"now": now}) == 1
 
-    def in_use(self, caller: Caller) -> list[InUse]:
-        """What each active follower has installed, as it last reported."""
-        rows = self._session.rows(_IN_USE) if sees_all(caller) else ()
+    def in_use(self, caller: Caller, follower_id: str | None = None) -> list[InUse]:
+        """What each active follower, or this one, has installed, as it last reported."""
+        statement, wanted = (_IN_USE, {}) if follower_id is None else (_IN_USE_THERE, {"whose": follower_id})
+        rows = self._session.rows(statement, wanted) if sees_all(caller) else ()
         return [InUse(read_receiver(row), *row[len(RECEIVER) :]) for row in rows]
 
     def live_until(self, caller: Caller) -> list[LiveUntil]:
