@@ -49,6 +49,16 @@ check = ["nginx", "-t"]
 reload = ["systemctl", "reload", "nginx"]
 # Seconds, for each command.
 timeout = 60
-# "rollback": when check or reload fails, the former generation is put back; "warn": only reported.
+# "rollback": when check, reload or probe fails, the former generation is put back; "warn": only reported.
 on_failure = "rollback"
+# Seconds that the right certificate may take to be served after a reload.
+probe_seconds = 30
+# When new versions may be installed for this service; before `[master]` for the whole host.
+# windows = ["Sat 02:00-05:00 Europe/Berlin"]
+
+# Where to look at what it serves: loopback or an address of this host. sni: the line's first name if left out.
+# starttls: smtp, lmtp, imap, pop3, sieve, ftp, xmpp, ldap or postgres.
+[[services.nginx.probe]]
+connect = "127.0.0.1:443"
+# sni = "www.shop.example.org"
 """
