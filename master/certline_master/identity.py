@@ -12,6 +12,7 @@ from certline_master.domain.errors import Unavailable
 from certline_master.domain.ports import Records
 from certline_master.files import write_whole
 from certline_shared import signing
+from certline_shared.messages import time_text
 
 SIGNING_KEY = "signing-key"
 API_CA_KEY = "api-ca-key"
@@ -19,6 +20,7 @@ SLOTS = ("current", "next")
 
 EPOCH = "epoch"
 FORMER_KEYS = "signing-key:former"  # public ones, hex, with blanks between
+ANNOUNCED = "signing-key:announced"  # since when followers can learn the next one; unset until the first rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,25 @@ def make(records: Records, now: datetime) -> bool:
     if records.instance.get(SYSTEM, EPOCH) is None:
         records.instance.set(SYSTEM, EPOCH, str(int(now.timestamp())))
     return made
+
+
+def rotate(records: Records, now: datetime) -> Identity:
+    """The next signing key becomes the present one, and a new next one is announced; all in the caller's transaction.
+
+    The former private key is gone for good; its public half stays, for what it sealed.
+    """
+    former = _secret(records, SIGNING_KEY, "current")
+    kept = (records.instance.get(SYSTEM, FORMER_KEYS) or "").split()
+    public = signing.identity_public(former).hex()
+    records.instance.set(SYSTEM, FORMER_KEYS, " ".join([public, *kept]))
+    ended = _fact(records, f"{SIGNING_KEY}:current")
+    records.instance.set(SYSTEM, f"{SIGNING_KEY}:current", _fact(records, f"{SIGNING_KEY}:next"))
+    made = records.secrets.add(SYSTEM, SIGNING_KEY, signing.generate_identity()[0])
+    records.instance.set(SYSTEM, f"{SIGNING_KEY}:next", made)
+    records.instance.set(SYSTEM, ANNOUNCED, time_text(now))
+    records.secrets.delete(SYSTEM, ended)
+    records.identities.renew_manifests(SYSTEM)
+    return load(records)
 
 
 def load(records: Records) -> Identity:

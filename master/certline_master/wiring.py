@@ -119,6 +119,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         long_polls=settings.api.long_polls,
         ready=_readiness(store),
         version=__version__,
+        rotate_signing_key=lambda records, now: identity.rotate(records, now).manifests,
         alarms=settings.alarms.limits(),
         trusted_proxies=TrustedProxies(settings.api.trusted_proxies),
     )

@@ -125,15 +125,30 @@ ROWS: dict[str, Row] = {
     "GET /v1/followers/{name}": read(),
     "PUT /v1/followers/{name}": change(200, 200),
     "DELETE /v1/followers/{name}": change(409),  # an operator's line is for it
+    "POST /v1/signing-key/rotate": administer(),
     "GET /v1/introductions": read(),
     "POST /v1/introductions/approve": change(422),  # {} names nobody
     "POST /v1/introductions/reject": change(422),
     "POST /v1/followers/{name}/keys": change(422, 422),
     "POST /v1/followers/{name}/token": change(409),  # it is enrolled already
     "POST /v1/followers/{name}/revoke": change(),
+    "POST /v1/followers/{name}/stolen": change(),
+    "GET /v1/followers/{name}/worklist": read(),
+    "GET /v1/keys": read(),
+    "GET /v1/keys/{name}": read(),
+    "GET /v1/keys/{name}/where": read(),
+    "POST /v1/followers/{name}/suspend": change(),
+    "POST /v1/followers/{name}/resume": change(),
+    "GET /v1/tokens": administer(),
+    "POST /v1/tokens/{name}": administer(409, 200),  # a name is given once
+    "POST /v1/tokens/{name}/rotate": administer(),
+    "POST /v1/tokens/{name}/revoke": administer(),
     "POST /v1/followers/{name}/bundle": change(),
     "POST /v1/followers/{name}/receipt": change(400),  # {} is none
 }
 
-BODIES: dict[str, object] = {"POST /v1/lines/{name}/rollout": {"action": "continue"}}
+BODIES: dict[str, object] = {
+    "POST /v1/tokens/{name}": {"role": "viewer"},
+    "POST /v1/lines/{name}/rollout": {"action": "continue"},
+}
 """What is sent instead of {}."""

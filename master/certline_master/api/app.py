@@ -9,6 +9,7 @@ from certline_master.api import (
     fleet_follower_routes,
     fleet_routes,
     follower_routes,
+    follower_state_routes,
     key_routes,
     line_routes,
     lost_host_routes,
@@ -16,7 +17,9 @@ from certline_master.api import (
     openapi,
     problems,
     rollout_routes,
+    signing_key_routes,
     status_routes,
+    token_routes,
 )
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.gate import Gate
@@ -47,12 +50,15 @@ def build_app(services: Services) -> FastAPI:
     app.state.long_polls = LongPolls(services.bell, services.long_polls)
     for routes in (
         admission_routes,
+        signing_key_routes,
         follower_routes,
         fleet_routes,
         object_routes,
         line_routes,
         rollout_routes,
         fleet_follower_routes,
+        follower_state_routes,
+        token_routes,
         status_routes,
         audit_routes,
         bundle_routes,

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from certline_master.api.forwarded import TrustedProxies
 from certline_master.api.limits import Limits, Rates
 from certline_master.api.overload import MOST_WAITING
+from certline_master.api.told import Told
 from certline_master.domain.alarms import Alarms
 from certline_master.domain.placement import Trust
-from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
+from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Records, Solver, Store
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 from certline_shared.messages import PROTOCOL
@@ -60,8 +62,10 @@ class Services:
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     alarms: Alarms = field(default_factory=Alarms)
     most_waiting: int = MOST_WAITING  # requests for a thread; beyond it new ones are sent away
+    rotate_signing_key: Callable[[Records, datetime], MasterIdentity] | None = None  # None: it cannot be done here
     protocols: tuple[int, ...] = SPOKEN  # versions of the followers' protocol that this master speaks
     rates: Rates = field(default_factory=Rates)
+    told: Told = field(default_factory=Told)
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:

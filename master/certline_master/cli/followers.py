@@ -1,6 +1,7 @@
 """`certline follower`: enrolled hosts, the string that enrols a new one, their grants, and their end."""
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import click
 from certline_master.cli.asking import Asked, asks_master, columns, on_terminal, shown_time
 from certline_master.cli.client import ProblemFailed
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
+from certline_shared import introduction
+from certline_shared.carried import MOST_CHARACTERS
 from certline_shared.names import BadName, display, normalise
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -45,13 +48,24 @@ def follower() -> None:
 @follower.command()
 @click.argument("name")
 @click.option("--grant", "grants", metavar="DNS-NAME", multiple=True, help="A name it may ask for; repeatable.")
+@click.option("--keys", metavar="STRING", help="What `certline-follower keygen` printed there, or - for standard input.")
 @_ttl
 @_origin
 @asks_master
-def create(asked: Asked, name: str, grants: tuple[str, ...], ttl: int, origin: str | None) -> None:
-    """Make a follower, and print the one-time enrolment string for its host (on stdout, and nothing else)."""
+def create(
+    asked: Asked, name: str, grants: tuple[str, ...], *, keys: str | None, ttl: int, origin: str | None
+) -> None:
+    """Make a follower, and print the one-time enrolment string for its host (on stdout, and nothing else).
+
+    With --keys the host is let in at once, and what is printed is its join string, which holds no secret.
+    """
     _check_free(asked, name)
+    given = None if keys is None else keys_given(keys)
     asked.client.put(_route(name), {"grants": {"request": list(grants)}})
+    if given is not None:
+        made = asked.client.post(f"{_route(name)}/keys", {"keys": given, "origin": origin})
+        asked.show(made, [made["join"]])
+        return
     _make_token(asked, name, {"ttl_seconds": ttl, "origin": origin})
 
 
@@ -64,6 +78,16 @@ def create(asked: Asked, name: str, grants: tuple[str, ...], ttl: int, origin: s
 def token(asked: Asked, name: str, ttl: int, origin: str | None, *, replace: bool) -> None:
     """Print a one-time enrolment string for a follower that exists (on stdout, and nothing else)."""
     _make_token(asked, name, {"ttl_seconds": ttl, "origin": origin, "replace": replace})
+
+
+def keys_given(text: str) -> str:
+    """A host's public keys, before anything is made for them. Raises CommandFailed."""
+    given = sys.stdin.read(MOST_CHARACTERS) if text == "-" else text
+    try:
+        introduction.keys_of(given)
+    except introduction.BadString as fault:
+        raise CommandFailed(f"--keys: {fault}", WRONG) from None
+    return given.strip()
 
 
 def _make_token(asked: Asked, name: str, body: dict[str, Any]) -> None:
@@ -98,8 +122,13 @@ def list_(asked: Asked) -> None:
     """List all followers."""
     found = asked.client.get("/v1/followers")
     if found or not asked.quiet or asked.output == "json":
-        rows = [(one["name"], one["state"], shown_time(one["last_seen"]), one["agent"] or "-") for one in found]
-        asked.show(found, columns([("FOLLOWER", "STATE", "LAST SEEN", "AGENT"), *rows]))
+        heading = ("FOLLOWER", "STATE", "LAST SEEN", "LINES", "DEPLOYED", "LATE", "AGENT")
+        asked.show(found, columns([heading, *map(_row, found)]))
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    counts = (str(one[count]) for count in ("lines", "deployed", "late"))
+    return one["name"], one["state"], shown_time(one["last_seen"]), *counts, one["agent"] or "-"
 
 
 @follower.command()

@@ -206,6 +206,10 @@ class IdentityRecords(Protocol):
         """
         ...
 
+    def renew_manifests(self, caller: Caller) -> None:
+        """What stands in every manifest has changed."""
+        ...
+
     def use_protocol(self, caller: Caller, follower_id: str, version: int) -> bool:
         """Remember the highest version of the protocol that it used."""
         ...
@@ -446,8 +450,9 @@ class TokenRecords(Protocol):
         """Only for SYSTEM. Written at most once a minute."""
         ...
 
-    def end(self, caller: Caller, token_id: str, when: datetime) -> None:
-        """It is good until then, or as long as before where that is sooner."""
+    def supersede(self, caller: Caller, token_id: str, *, name: str, until: datetime, now: datetime) -> None:
+        """It is good until then, or as long as before where that is sooner, under another name; what had that name is
+        revoked."""
         ...
 
     def revoke(self, caller: Caller, token_id: str, now: datetime) -> None: ...

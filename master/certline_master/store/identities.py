@@ -101,6 +101,9 @@ _RAISE_PROTOCOL = (
 )
 
 
+_RENEW_ALL = update(followers).values(manifest_stale=true())
+
+
 class Identities:
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -149,6 +152,10 @@ class Identities:
     def use_protocol(self, caller: Caller, follower_id: str, version: int) -> bool:
         _check(caller, follower_id)
         return bool(self._session.run(_RAISE_PROTOCOL, {"wanted": follower_id, "version": version}))
+
+    def renew_manifests(self, caller: Caller) -> None:
+        caller.require(Role.SYSTEM)
+        self._session.connection.execute(_RENEW_ALL)
 
 
 def _check(caller: Caller, follower_id: str) -> None:
