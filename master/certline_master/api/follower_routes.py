@@ -38,11 +38,11 @@ async def manifest(
     known = request.headers.get("if-none-match")
     until = asyncio.get_running_loop().time() + wait
     async with polls.seat(caller.follower_id or "", wanted=wait > 0) as seat:
-        seen = await run_in_threadpool(manifests.look, services, caller)
-        while seen.tag == known and await seat.news(request.receive, until):
-            seen = await run_in_threadpool(manifests.look, services, caller)
-    if seen.tag == known:
-        return Response(status_code=304, headers={"ETag": seen.tag} | _come_back(services, full=seat.full))
+        seen = await run_in_threadpool(manifests.news, services, caller, known)
+        while seen is None and await seat.news(request.receive, until):
+            seen = await run_in_threadpool(manifests.news, services, caller, known)
+    if seen is None:
+        return Response(status_code=304, headers={"ETag": known or ""} | _come_back(services, full=seat.full))
     seen = await run_in_threadpool(manifests.with_serial, services, caller, seen)
     return Response(manifests.signed_body(services, seen), media_type=JSON, headers={"ETag": seen.tag})
 

@@ -6,10 +6,11 @@ from certline_master.api import sealed_keys
 from certline_master.api.callers import refuse_unless_active
 from certline_master.api.offers import with_offers
 from certline_master.api.services import Services
-from certline_master.domain.access import Caller
+from certline_master.api.told import Basis
+from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.custody import SealedKey
 from certline_master.domain.model import Follower, LineSnapshot
-from certline_master.domain.placement import manifest_of, offered_version
+from certline_master.domain.placement import MANIFESTS_MARK, manifest_of, offered_version
 from certline_master.domain.ports import Records
 from certline_master.domain.sealed_files import SealWanted, seals_wanted
 from certline_shared.manifest import Manifest, content_tag, sign, to_wire
@@ -24,6 +25,20 @@ class Look:
     stored_tag: str | None
     follower: Follower
     unsealed: tuple[SealWanted, ...] = ()  # keys that its lines wait for
+    steady: bool = True  # nothing in it depends on the time
+
+
+def news(services: Services, caller: Caller, known: str | None) -> Look | None:
+    """What this follower is to hold now; None where that is what it knows, by its entity tag. Raises Refused."""
+    follower_id, now = caller.follower_id or "", services.clock.now()
+    with services.store.read() as records:
+        basis = Basis(records.instance.get(SYSTEM, MANIFESTS_MARK) or "", services.identity.trust)
+    if known and services.told.still(follower_id, known, basis, now):
+        return None
+    seen = look(services, caller)  # after the mark was read: what changes in between has another one
+    if seen.steady:
+        services.told.note(follower_id, seen.tag, basis, now)
+    return None if seen.tag == known else seen
 
 
 def look(services: Services, caller: Caller) -> Look:
@@ -76,7 +91,8 @@ def _look(services: Services, caller: Caller, records: Records) -> Look:
     sealed = records.keys.sealed(caller, follower.id) if kept else []
     unsealed = [one for snapshot in offered for one in _seals_wanted(follower, snapshot, sealed)]
     manifest = manifest_of(follower, offered, services.identity.trust, now=now, sealed=sealed)
-    return Look(manifest, content_tag(manifest), follower.manifest_tag, follower, tuple(unsealed))
+    steady = not any(snapshot.line.rollout for snapshot in snapshots)
+    return Look(manifest, content_tag(manifest), follower.manifest_tag, follower, tuple(unsealed), steady)
 
 
 def _seals_wanted(follower: Follower, snapshot: LineSnapshot, sealed: list[SealedKey]) -> list[SealWanted]:

@@ -26,6 +26,9 @@ from certline_shared.names import display
 
 MANIFEST_LIFE = timedelta(days=30)
 
+MANIFESTS_MARK = "manifests.mark"
+"""The fact of the installation that is another one after each change of anything that manifests are made of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:

@@ -10,6 +10,7 @@ from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
 from certline_master.domain.model import Deployment, Follower, Grant
 from certline_master.domain.ports import EnrolmentToken
+from certline_master.store.changes import UNSEEN
 from certline_master.store.deployments import Deployments
 from certline_master.store.enrolments import Enrolments
 from certline_master.store.grants import FOLLOWER, followers_of, set_grants
@@ -25,7 +26,7 @@ _ALL = _FIND.order_by(followers.c.name)
 _OWN = _FIND.where(followers.c.id == param("own"))
 _BY_NAME = _FIND.where(followers.c.name == param("wanted"))
 _BY_ID = _FIND.where(followers.c.id == param("wanted"))
-_SAVE = Upsert(followers, ("id",), ("name", "owner", "state", "groups", "networks", "lock_clones"))
+_SAVE = Upsert(followers, ("id",), ("name", "owner", "state", "state_reason", "groups", "networks", "lock_clones"))
 _DELETE = delete(followers).where(followers.c.id == param("wanted"))
 
 _TOUCH = (
@@ -35,21 +36,25 @@ _TOUCH = (
         or_(followers.c.last_seen.is_(None), followers.c.last_seen <= param("before", followers.c.last_seen)),
     )
     .values(last_seen=param("now", followers.c.last_seen))
+    .execution_options(**UNSEEN)
 )
 _SET_AGENT = (
     update(followers)
     .where(followers.c.id == param("wanted"), followers.c.agent.is_distinct_from(param("program")))
     .values(agent=param("program"), last_seen=param("now", followers.c.last_seen))
+    .execution_options(**UNSEEN)
 )
 _SET_SKEW = (
     update(followers)
     .where(followers.c.id == param("wanted"))
     .values(skew_seconds=param("skew", followers.c.skew_seconds))
+    .execution_options(**UNSEEN)
 )
 _RAISE_SERIAL = (
     update(followers)
     .where(followers.c.id == param("wanted"), followers.c.manifest_tag.is_distinct_from(param("tag")))
     .values(manifest_tag=param("tag"), manifest_serial=followers.c.manifest_serial + 1)
+    .execution_options(**UNSEEN)
 )
 _SERIAL = select(followers.c.manifest_serial).where(followers.c.id == param("wanted"))
 

@@ -10,6 +10,7 @@ from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
 from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner
 from certline_master.store import ending
+from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Upsert, number, param, several
 from certline_master.store.snapshots import CSR, LINE, snapshots
@@ -23,10 +24,17 @@ _BY_ID = _FIND.where(lines.c.id == param("wanted"))
 _SEEN_BY_NAME, _SEEN_BY_ID = _BY_NAME.where(SEEN), _BY_ID.where(SEEN)
 _SAVE = Upsert(lines, ("id",), [name for name in LINE.names if name != "id"])
 _DELETE = delete(lines).where(lines.c.id == param("wanted"))
-_SET_NEXT_LOOK = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
+_SET_NEXT_LOOK = (
+    update(lines)
+    .where(lines.c.id == param("wanted"))
+    .values(next_look=param("moment", lines.c.next_look))
+    .execution_options(**UNSEEN)
+)
 _LOOKED = _SET_NEXT_LOOK.where(lines.c.next_look.is_not_distinct_from(param("was", lines.c.next_look)))
 _PAUSE = update(lines).where(lines.c.id == param("wanted")).values(paused=param("why"))
-_RESUME = _SET_NEXT_LOOK.where(lines.c.paused.is_not(None)).values(paused=null())
+_RESUME = (
+    _SET_NEXT_LOOK.where(lines.c.paused.is_not(None)).values(paused=null()).execution_options(shows_in_manifests=True)
+)
 _DUE = (
     select(lines.c.id)
     .where(lines.c.next_look <= param("now", lines.c.next_look))

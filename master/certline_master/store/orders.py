@@ -19,6 +19,7 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_master.store import leases, ledger
+from certline_master.store.changes import UNSEEN
 from certline_master.store.ending import fail_orders_of_version
 from certline_master.store.order_rows import ORDER, is_live
 from certline_master.store.revocations import OPEN_REVOCATION
@@ -70,7 +71,12 @@ _VERSION = (
     .where(certificates.c.id == param("wanted"))
 )
 _RUNNING = select(versions.c.id).where(versions.c.line_id == param("line"), versions.c.state == VersionState.ORDERED)
-_LOOK_AT_LINE = update(lines).where(lines.c.id == param("wanted")).values(next_look=param("moment", lines.c.next_look))
+_LOOK_AT_LINE = (
+    update(lines)
+    .where(lines.c.id == param("wanted"))
+    .values(next_look=param("moment", lines.c.next_look))
+    .execution_options(**UNSEEN)
+)
 _NEXT_IN_QUEUE = (
     select(orders.c.id)
     .join(certificates, certificates.c.id == orders.c.certificate_id)

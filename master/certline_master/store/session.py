@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Insert, Integer, Row, Table, Text, bindparam
@@ -10,6 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from certline_master.domain.errors import Conflict
+from certline_master.domain.placement import MANIFESTS_MARK
+from certline_master.store import changes
+from certline_master.store.tables import instance
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 
@@ -20,6 +23,13 @@ T = TypeVar("T")
 Parameters = Mapping[str, Any]
 
 
+@dataclass(slots=True)
+class Pending:
+    """What a work has to write down at its end."""
+
+    manifests_changed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     connection: Connection
@@ -28,6 +38,7 @@ class Session:
     vault: "Vault"
     is_postgres: bool
     chain: str  # of the events that this process writes
+    pending: Pending = field(default_factory=Pending)
 
     def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
         return self.connection.execute(statement, parameters).all()
@@ -37,7 +48,10 @@ class Session:
 
     def run(self, statement: Executable, parameters: Parameters | Sequence[Parameters]) -> int:
         """The number of rows it changed; several sets of parameters run it for each, none at all not once."""
-        return self.connection.execute(statement, parameters).rowcount if parameters else 0
+        if not parameters:
+            return 0
+        self.pending.manifests_changed |= changes.shows(statement)
+        return self.connection.execute(statement, parameters).rowcount
 
     def count(self, statement: Executable) -> int:
         """Of a statement that selects one number."""
@@ -45,7 +59,14 @@ class Session:
 
     def take(self, statement: Executable, parameters: Parameters) -> list[Row[Any]]:
         """The rows that an UPDATE ... RETURNING changed."""
+        self.pending.manifests_changed |= changes.shows(statement)
         return list(self.connection.execute(statement, parameters))
+
+    def end_work(self) -> None:
+        """Before what a work wrote is kept: it says that manifests may have changed, if so."""
+        if self.pending.manifests_changed:
+            self.pending.manifests_changed = False
+            self.connection.execute(_MARK.on(self), {"key": MANIFESTS_MARK, "value": self.chance.token(8).hex()})
 
     @contextmanager
     def all_or_nothing(self, clash: str) -> Iterator[None]:
@@ -90,6 +111,9 @@ class Upsert:
 
     def on(self, session: Session) -> Insert:
         return self._of[session.is_postgres]
+
+
+_MARK = Upsert(instance, ("key",), ("value",))
 
 
 def param(name: str, column: "Column[Any] | None" = None) -> Any:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from certline_master.domain.ports import Records
 from certline_master.store.faults import Trouble, trouble, unavailable
+from certline_master.store.records import session_of
 from certline_shared.clock import Clock
 
 # How long a lost database is waited for, in seconds between tries, before callers are told to come later.
@@ -44,6 +45,9 @@ class WriterConnection:
         if self._connection is None:
             raise RuntimeError("no transaction was begun")
         self._connection.exec_driver_sql(statement)
+
+    def end_work(self, records: Records) -> None:
+        session_of(records).end_work()
 
     def give_up(self) -> None:
         """A new connection is simpler to be sure of than a ROLLBACK that may itself fail."""

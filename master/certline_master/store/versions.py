@@ -13,6 +13,7 @@ from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import NotFound
 from certline_master.domain.model import Certificate, Failure, Order, OrderState, Renewal, Version, VersionState
 from certline_master.store import order_rows
+from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
 from certline_master.store.tables import certificates, lines, orders, versions, waves
@@ -93,8 +94,11 @@ _SET_RENEWAL = (
     update(certificates)
     .where(certificates.c.id == param("wanted"))
     .values(renewal=param("chosen", certificates.c.renewal))
+    .execution_options(**UNSEEN)
 )
-_MARK_REPLACED = update(certificates).where(certificates.c.id == param("wanted")).values(replaced=True)
+_MARK_REPLACED = (
+    update(certificates).where(certificates.c.id == param("wanted")).values(replaced=True).execution_options(**UNSEEN)
+)
 
 
 class Versions:

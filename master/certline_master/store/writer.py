@@ -28,6 +28,10 @@ class Transactions(Protocol):
 
     def say(self, statement: str) -> None: ...
 
+    def end_work(self, records: Records) -> None:
+        """A work has done its part, which is kept."""
+        ...
+
     def give_up(self) -> None:
         """Undo what was begun; never raises."""
         ...
@@ -139,6 +143,7 @@ class Writer:
         self._transactions.say("SAVEPOINT work")
         try:
             outcome = _Outcome(job.work(records))
+            self._transactions.end_work(records)
         except BaseException as error:
             if trouble(error):
                 raise
