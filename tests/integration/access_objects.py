@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from certline_master.domain.access import SYSTEM
+from certline_master.api.admin_tokens import new_token
+from certline_master.domain.access import SYSTEM, Role
+from certline_master.domain.custody import Key
 from certline_master.domain.model import (
+    AdminToken,
     Certificate,
     Grant,
     GrantKind,
@@ -61,6 +64,19 @@ def group(bed: Bed, _host: FollowerClient) -> Place:
     return {"name": name}
 
 
+def token(bed: Bed, _host: FollowerClient) -> Place:
+    name, made = f"token-{bed.engine.chance.uuid()[:8]}", new_token(bed.engine.chance)
+    row = AdminToken(bed.engine.chance.uuid(), name, Role.VIEWER, made.prefix, bed.clock.now(), None)
+    bed.store.write(lambda records: records.tokens.add(SYSTEM, row, made.sha256))
+    return {"name": name}
+
+
+def key(bed: Bed, _host: FollowerClient) -> Place:
+    made = Key(bed.engine.chance.uuid(), f"key-{bed.engine.chance.uuid()[:8]}", Owner.API)
+    bed.store.write(lambda records: records.keys.save(SYSTEM, made))
+    return {"name": made.name}
+
+
 def issuer(bed: Bed, _host: FollowerClient) -> Place:
     _issuer(bed, name := f"ca-{bed.engine.chance.uuid()[:8]}")
     return {"name": name}
@@ -96,7 +112,9 @@ MAKERS: dict[str, Make] = {
     "/v1/lines/": line,
     "/v1/followers/": follower,
     "/v1/groups/": group,
+    "/v1/keys/": key,
     "/v1/issuers/": issuer,
+    "/v1/tokens/": token,
     "/v1/zones/": zone,
     "/v1/http/": http_name,
 }

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from certline_master.api.context import Raw
 from certline_master.domain.fleet import (
@@ -19,6 +19,9 @@ from certline_master.domain.fleet import (
 from certline_shared import codec
 
 T = TypeVar("T")
+
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+MOST_TOKEN_TTL = 86_400 * 3660
 
 _STRICT = ConfigDict(extra="forbid", strict=True)  # unknown members are faults, "yes" is no boolean
 
@@ -79,22 +82,50 @@ class RotateBody:
 
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
+class ReasonBody:
+    reason: Annotated[str, Field(max_length=200, pattern=PRINTABLE)] | None = None  # told to the host, and on record
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class AdminTokenBody:
+    role: Literal["viewer", "operator", "admin"]
+    ttl_seconds: Annotated[int, Field(ge=60, le=MOST_TOKEN_TTL)] | None = None  # left out: a year
+    forever: bool = False  # it does not end by itself
+    networks: tuple[str, ...] = ()  # CIDR: where it may be used from; none for anywhere
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class TokenRotateBody:
+    overlap_seconds: Annotated[int, Field(ge=0, le=86_400 * 30)] = 86_400  # so long the former one is good too
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class TokenRevokeBody:
+    force: bool = False  # even the last one of an admin
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
 class IssueBody:
     force: bool = False  # issue again whatever the age
 
 
-_OWN: tuple[type, ...] = (RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody)
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
 class StolenBody:
     now: bool = False  # revoke the certificates without waiting for the other hosts
 
 
+_ACCESS = (ReasonBody, AdminTokenBody, TokenRotateBody, TokenRevokeBody)
+_OWN: tuple[type, ...] = (*_ACCESS, RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody, StolenBody)
 BODIES: tuple[type, ...] = (
-    PlanBody, ApplyBody, TokenBody, IssueBody, StolenBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine, DesiredFollower,
-    DesiredGroup,
+    PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine,
+    DesiredFollower, DesiredGroup,
 )  # fmt: skip
-for _kind in (DesiredFleet, *BODIES[5:]):  # the domain's own words, as strict as the rest
+for _kind in (DesiredFleet, *BODIES[4:]):  # the domain's own words, as strict as the rest
     with_config(_STRICT)(_kind)
 
 _READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (*BODIES, *_OWN)}

@@ -28,12 +28,14 @@ MOST_TTL = 86_400 * 7
 
 _FOLLOWER = {
     "name": "web-1", "id": "6f1c8a52-6d0f-4c53-9b4e-5c1f4f0f7a11", "owner": "file", "state": "active",
-    "grants": FOLLOWER["grants"], "groups": ["web"], "group_grants": GROUP["grants"], "networks": ["10.2.0.0/16"],
+    "state_reason": None, "grants": FOLLOWER["grants"], "groups": ["web"], "group_grants": GROUP["grants"],
+    "networks": ["10.2.0.0/16"],
     "agent": "certline-follower 0.1.0", "created": "2026-11-20T11:58:00Z",
     "enrolled": "2026-11-20T12:00:00Z", "last_seen": "2026-11-20T12:00:03Z", "manifest_serial": 7,
 }  # fmt: skip
 
 
+EXAMPLE = _FOLLOWER
 _LISTED = _FOLLOWER | {"skew_seconds": 1, "lines": 2, "deployed": 2, "late": 0}
 _DETAIL = _FOLLOWER | {"skew_seconds": 1, "standings": [STANDING], "survives_until": "2027-02-18T12:00:00Z"}
 

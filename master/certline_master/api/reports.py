@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from certline_master.api import key_copies
 from certline_master.api.problems import Refused
 from certline_master.api.sequences import Count
 from certline_master.api.services import Services
@@ -37,6 +38,7 @@ def read_report(body: bytes) -> Report:
         for index, deployment in enumerate(report.deployments)
         for member, text in _faults(deployment)
     ]
+    faults += [Fault(f"/keys/{place}", text) for place, text in key_copies.faults(report.keys)]
     if len(report.agent) > MOST_AGENT:
         faults.append(Fault("/agent", f"has more than {MOST_AGENT} characters"))
     if abs(report.skew or 0) > MOST_SKEW:
@@ -104,6 +106,7 @@ class _Recording:
             self._note_epoch(report.epoch)
         held = self.records.followers.deployments(self.caller, follower_id=follower.id)
         known = {(one.line_id, one.version): one for one in held}
+        key_copies.record(self.records, self.caller, report.keys, self.now)
         for said in report.deployments:
             line = self._line_with(said)
             if line:
@@ -131,6 +134,7 @@ class _Recording:
         if deployment == former:
             return
         self.records.followers.report(self.caller, deployment)
+        self.records.revocations.look(SYSTEM, line.name, now=self.now)
         if self.records.lines.resume(SYSTEM, line.id, now=self.now):
             self._note("line.resumed", f"line:{line.name}", f"{self.caller.name} pulls it again", {})
         if former is None or (former.state, former.error) != (deployment.state, deployment.error):

@@ -82,6 +82,9 @@ class Revocation:
     line: str
     issuer_id: str
     version: int  # of the line: the one that the certificate is in
+    serial: str
+    spki_sha256: str
+    not_after: datetime
     chain: str  # PEM, leaf first
     reason: int  # RFC 5280 section 5.3.1
     state: RevocationState

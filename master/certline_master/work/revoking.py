@@ -13,7 +13,6 @@ from certline_master.domain.ports import Records
 from certline_master.work.accounts import Accounts
 from certline_master.work.context import Context
 from certline_shared.backoff import delay
-from certline_shared.certificates import read_chain
 from certline_shared.failpoints import failpoint
 
 MOST = 20  # at once
@@ -69,7 +68,7 @@ class Revoking:
 
     def _others_need_it(self, one: Revocation) -> bool:
         """Whether a host that is to have the line has no version with another key yet."""
-        pins = {read_chain(one.chain).spki_sha256}
+        pins = {one.spki_sha256}
         with self._context.store.read() as records:
             try:
                 line = records.lines.get(SYSTEM, one.line)
@@ -108,7 +107,7 @@ class Revoking:
     def _end(self, one: Revocation, state: RevocationState, error: str | None) -> None:
         now = self._context.clock.now()
         ended = replace(one, state=state, error=error, due=None, ended=now)
-        serial = read_chain(one.chain).serial
+        serial = one.serial
 
         def write(records: Records) -> None:
             if not records.revocations.save(SYSTEM, ended):

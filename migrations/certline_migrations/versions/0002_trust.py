@@ -74,6 +74,7 @@ def _followers() -> None:
     op.add_column("followers", sa.Column("lock_clones", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("followers", sa.Column("protocol", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("followers", sa.Column("skew_seconds", sa.BigInteger(), nullable=True))
+    op.add_column("followers", _text("state_reason", optional=True))
     op.add_column("followers", sa.Column("manifest_stale", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.create_table(
         "groups",
@@ -194,6 +195,9 @@ def _key_copies() -> None:
         _text("line"),
         _text("issuer_id"),
         sa.Column("version", sa.Integer(), nullable=False),
+        _text("serial"),
+        _text("spki_sha256"),
+        sa.Column("not_after", TIME, nullable=False),
         _text("chain"),
         sa.Column("reason", sa.Integer(), nullable=False),
         _text("state"),
