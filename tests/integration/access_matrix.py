@@ -125,7 +125,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/followers/{name}": read(),
     "PUT /v1/followers/{name}": change(200, 200),
     "DELETE /v1/followers/{name}": change(409),  # an operator's line is for it
-    "POST /v1/signing-key/rotate": administer(),
+    "POST /v1/signing-key/rotate": administer(422),  # BODIES has none that it can use: the key stays
     "GET /v1/introductions": read(),
     "POST /v1/introductions/approve": change(422),  # {} names nobody
     "POST /v1/introductions/reject": change(422),
@@ -148,6 +148,7 @@ ROWS: dict[str, Row] = {
 }
 
 BODIES: dict[str, object] = {
+    "POST /v1/signing-key/rotate": {"force": "perhaps"},
     "POST /v1/tokens/{name}": {"role": "viewer"},
     "POST /v1/lines/{name}/rollout": {"action": "continue"},
 }

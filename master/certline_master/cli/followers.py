@@ -14,6 +14,7 @@ from certline_master.cli.client import ProblemFailed
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
 from certline_shared import introduction
 from certline_shared.carried import MOST_CHARACTERS
+from certline_master.cli.hosts import host_table, skew_text
 from certline_shared.names import BadName, display, normalise
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -48,7 +49,7 @@ def follower() -> None:
 @follower.command()
 @click.argument("name")
 @click.option("--grant", "grants", metavar="DNS-NAME", multiple=True, help="A name it may ask for; repeatable.")
-@click.option("--keys", metavar="STRING", help="What `certline-follower keygen` printed there, or - for standard input.")
+@click.option("--keys", metavar="STRING", help="What `certline-follower keygen` printed; - is standard input.")
 @_ttl
 @_origin
 @asks_master
@@ -135,7 +136,7 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
 @click.argument("name")
 @asks_master
 def show(asked: Asked, name: str) -> None:
-    """Show one follower and its grants."""
+    """Show one follower: its grants, and how far it is with each of its lines."""
     found = asked.client.get(_route(name))
     asked.show(found, _story(found))
 
@@ -153,6 +154,11 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {label:<10}{value}"
     for kind, names in found["grants"].items():
         yield from (f"  {'may ' + kind:<14}{name}" for name in names)
+    if found["survives_until"]:
+        yield f"  {'survives':<10}until {shown_time(found['survives_until'])}, if the master stops now"
+    if (skew := skew_text(found["skew_seconds"])) is not None:
+        yield f"  {'clock':<10}{skew}"
+    yield from host_table(found["standings"], "line")
 
 
 @follower.command()
