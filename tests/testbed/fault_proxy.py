@@ -30,6 +30,7 @@ class Fault:
     first; times: how many are struck then (None: all).
     latency: seconds before the request goes on; cut: the connection is dropped before the request is forwarded
     or after the answer came in; reply: sent in place of forwarding; change: what becomes of the answer;
+    change_request: what becomes of the request on its way;
     drip: seconds before each further byte of the answer; cut_after: bytes of the answer that still get through.
     """
 
@@ -41,6 +42,7 @@ class Fault:
     cut: Literal["before forwarding", "after forwarding"] | None = None
     reply: Answer | None = None
     change: Change | None = None
+    change_request: Callable[[Request], Request] | None = None
     drip: float = 0
     cut_after: int | None = None
     struck: int = field(default=0, init=False)
@@ -59,11 +61,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request seen by the proxy; status: what the client was sent, None when it was cut off."""
+    """One request seen by the proxy; status: what the client was sent, None when it was cut off.
+
+    answer: what the upstream said, before any change.
+    """
 
     request: Request
     status: int | None
     forwarded: bool
+    answer: Answer | None = None
 
     @property
     def method(self) -> str:
@@ -157,10 +163,13 @@ class _Connection:
         if fault.cut == "before forwarding":
             self.proxy.record(Exchange(request, None, forwarded=False))
             raise _Cut
-        found = fault.reply or await self._forward(request)
+        passed = fault.change_request(request) if fault.change_request else request
+        found = fault.reply or await self._forward(passed)
         sent = fault.change(found) if fault.change else found
         cut_off = fault.cut is not None or fault.cut_after is not None
-        self.proxy.record(Exchange(request, None if cut_off else sent.status, forwarded=fault.reply is None))
+        forwarded = fault.reply is None
+        answered = found if forwarded else None
+        self.proxy.record(Exchange(request, None if cut_off else sent.status, forwarded=forwarded, answer=answered))
         if fault.cut == "after forwarding":
             raise _Cut
         await self._send(_on_the_wire(request, sent), fault)
