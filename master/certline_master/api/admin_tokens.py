@@ -54,8 +54,12 @@ def matching(text: str, candidates: Sequence[tuple[AdminToken, bytes]]) -> Admin
     return found
 
 
+def lives(token: AdminToken, now: datetime) -> bool:
+    return token.expires is None or token.expires > now
+
+
 def why_not(token: AdminToken, address: str, now: datetime) -> str | None:
     """Why a token whose secret was shown is no good here and now; None when it is good."""
-    if token.expires is not None and token.expires <= now:
+    if not lives(token, now):
         return "expired token"
     return None if comes_from(address, token.networks) else "token from another network"

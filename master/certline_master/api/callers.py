@@ -126,10 +126,19 @@ class Callers:
 
     def _check_state(self, known: Known, incoming: Incoming) -> None:
         try:
-            refuse_unless_active(known.follower)
+            refuse_unless_active(known.follower, reason=self._is_signed(known, incoming))
         except Refused:
             self._note("follower.refused", known.follower.state, f"follower:{known.follower.name}", incoming)
             raise
+
+    def _is_signed(self, known: Known, incoming: Incoming) -> bool:
+        """Whether the follower itself asks, who may be told more than a stranger."""
+        if known.follower.state is FollowerState.ACTIVE:
+            return False
+        with suppress(BadSignature):
+            verify_request(known.follower.identity_key or b"", incoming.headers, known.parts)
+            return True
+        return False
 
     def _check_network(self, known: Known, incoming: Incoming) -> None:
         """Only who has the key is told."""
@@ -203,13 +212,15 @@ def in_the_name_of(follower: Follower) -> Caller:
     return Caller(Role.FOLLOWER, follower.name, follower.id)
 
 
-def refuse_unless_active(follower: Follower) -> None:
-    """Raises Refused, told by the follower's state."""
+def refuse_unless_active(follower: Follower, *, reason: bool = True) -> None:
+    """Raises Refused, told by the follower's state; `reason`: with what the operator said of it."""
+    why = f" ({follower.state_reason})" if reason and follower.state_reason else ""
     match follower.state:
         case FollowerState.ACTIVE:
             return
         case FollowerState.SUSPENDED:
-            raise Refused("suspended", "this follower is suspended: what is installed stays, nothing new is given")
+            text = f"this follower is suspended{why}: what is installed stays, nothing new is given"
+            raise Refused("suspended", text)
         case FollowerState.REVOKED:
-            raise Refused("revoked", "this follower is revoked for good: enrol the host anew")
+            raise Refused("revoked", f"this follower is revoked for good{why}: enrol the host anew")
     raise Refused("unauthorized", _NOT_SIGNED)

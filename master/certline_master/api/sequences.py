@@ -76,7 +76,9 @@ class _One:
         self._note("follower.possible-clone", text, data)
 
     def suspended(self) -> Refused | None:
-        suspended = replace(self.follower, state=FollowerState.SUSPENDED)
+        suspended = replace(
+            self.follower, state=FollowerState.SUSPENDED, state_reason="two hosts may have its identity"
+        )
         self.records.followers.save(SYSTEM, suspended)
         text = f"{self.follower.name} was suspended: two hosts may have its identity, and lock_clones is set"
         self._note("follower.suspended", text, {"reason": "possible clone"})

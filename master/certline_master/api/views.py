@@ -75,6 +75,7 @@ class FollowerView:
     id: str
     owner: str
     state: str
+    state_reason: str | None  # why it is suspended or revoked
     grants: dict[str, list[str]]
     groups: tuple[str, ...]
     group_grants: dict[str, list[str]]  # what it has through its groups
@@ -88,7 +89,8 @@ class FollowerView:
     @classmethod
     def of(cls, follower: Follower) -> "FollowerView":
         return cls(
-            follower.name, follower.id, follower.owner, follower.state, _by_kind(follower.grants), follower.groups,
+            follower.name, follower.id, follower.owner, follower.state, follower.state_reason,
+            _by_kind(follower.grants), follower.groups,
             _by_kind(follower.group_grants), follower.networks, follower.agent, follower.created,
             follower.enrolled, follower.last_seen, follower.manifest_serial,
         )  # fmt: skip

@@ -162,6 +162,7 @@ class Follower:
     lock_clones: bool = False  # suspend it when its sequence goes back, instead of only telling
     protocol: int = 1  # the highest version it used
     skew_seconds: int | None = None  # its clock against the master's, as it last reported
+    state_reason: str | None = None  # why it is suspended or revoked, in the operator's words
 
     @property
     def all_grants(self) -> tuple[Grant, ...]:

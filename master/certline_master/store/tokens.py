@@ -29,11 +29,16 @@ _USED = (
     .where(admin_tokens.c.id == param("wanted"), _OLD)
     .values(last_used=param("now", admin_tokens.c.last_used))
 )
-_WHEN = param("when", admin_tokens.c.expires)
-_END = (
+_UNTIL = param("until", admin_tokens.c.expires)
+_SUPERSEDE = (
     update(admin_tokens)
     .where(admin_tokens.c.id == param("wanted"), admin_tokens.c.revoked.is_(None))
-    .values(expires=case((admin_tokens.c.expires < _WHEN, admin_tokens.c.expires), else_=_WHEN))
+    .values(name=param("other"), expires=case((admin_tokens.c.expires < _UNTIL, admin_tokens.c.expires), else_=_UNTIL))
+)
+_REVOKE_NAMED = (
+    update(admin_tokens)
+    .where(admin_tokens.c.name == param("named"), admin_tokens.c.revoked.is_(None))
+    .values(revoked=param("now", admin_tokens.c.revoked))
 )
 
 
@@ -62,10 +67,11 @@ class Tokens:
         caller.require(Role.SYSTEM)
         self._session.run(_USED, {"wanted": token_id, "now": now, "before": now - _USED_EVERY})
 
-    def end(self, caller: Caller, token_id: str, when: datetime) -> None:
-        """It is good until then, or as long as before where that is sooner."""
+    def supersede(self, caller: Caller, token_id: str, *, name: str, until: datetime, now: datetime) -> None:
+        """What had that name is revoked: of a token that is exchanged again and again two are good at most."""
         caller.require(Role.ADMIN)
-        if not self._session.run(_END, {"wanted": token_id, "when": when}):
+        self._session.run(_REVOKE_NAMED, {"named": name, "now": now})
+        if not self._session.run(_SUPERSEDE, {"wanted": token_id, "other": name, "until": until}):
             raise NotFound("token", token_id)
 
     def revoke(self, caller: Caller, token_id: str, now: datetime) -> None:
