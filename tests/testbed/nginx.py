@@ -33,6 +33,7 @@ http {{
         location / {{ return 200 "served by nginx\\n"; }}
     }}
 {servers}
+{beside}
 }}
 """
 
@@ -59,11 +60,11 @@ class Nginx:
 @contextmanager
 def nginx(
     certificates: Sequence[tuple[Path, Path]], *, port: int | None = None, prefix: Sequence[str] = (),
-    more: str = "", servers: Sequence[str] = (),
+    more: str = "", servers: Sequence[str] = (), beside: str = "",
 ) -> Iterator[Nginx]:  # fmt: skip
     """An nginx that serves each (chain file, key file); `prefix` is put before its command (a namespace's).
 
-    `more` goes into its server, and each of `servers` into one more on the same port.
+    `more` goes into its server, and each of `servers` into one more on the same port; `beside` stands beside them.
 
     TestbedError when it is not installed or refuses its configuration.
     """
@@ -75,7 +76,7 @@ def nginx(
         folder.chmod(0o755)  # its workers are another user
         pairs = [f"        ssl_certificate {chain};\n        ssl_certificate_key {key};" for chain, key in certificates]
         config = _CONFIG.format(
-            folder=folder, port=listens_on, pairs="\n".join(pairs), more=more,
+            folder=folder, port=listens_on, pairs="\n".join(pairs), more=more, beside=beside,
             servers="\n".join(f"    server {{ listen 127.0.0.1:{listens_on} ssl; {one} }}" for one in servers),
         )  # fmt: skip
         (folder / "nginx.conf").write_text(config)
