@@ -140,8 +140,8 @@ def test_followers_are_listed_and_shown(certline: Commands) -> None:
     rows = certline("follower", "list").well().out.splitlines()
     shown = certline("follower", "show", "listed").well().out.splitlines()
 
-    assert rows[0].split() == ["FOLLOWER", "STATE", "LAST", "SEEN", "AGENT"]
-    assert ["listed", "invited", "never", "-"] in [row.split() for row in rows]
+    assert rows[0].split() == ["FOLLOWER", "STATE", "LAST", "SEEN", "LINES", "DEPLOYED", "LATE", "AGENT"]
+    assert ["listed", "invited", "never", "0", "0", "0", "-"] in [row.split() for row in rows]
     assert shown[0] == "listed"
     assert "  state     invited" in shown
     assert "  may request   listed.example.com" in shown

@@ -12,9 +12,9 @@ import click
 from certline_master.cli.asking import Asked, asks_master, columns, on_terminal, shown_time
 from certline_master.cli.client import ProblemFailed
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
+from certline_master.cli.hosts import host_table, skew_text
 from certline_shared import introduction
 from certline_shared.carried import MOST_CHARACTERS
-from certline_master.cli.hosts import host_table, skew_text
 from certline_shared.names import BadName, display, normalise
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -5,17 +5,19 @@ from typing import Any
 
 import click
 
-from certline_master.cli.asking import Asked, asks_master, columns, shown_time
+from certline_master.cli.asking import Asked, asks_master, columns, many, shown_time
 from certline_master.cli.client import AdminClient
 from certline_master.cli.events import event_rows
+from certline_master.cli.hosts import host_table
 from certline_master.cli.waiting import wait_for_version
 
 PAGE = 1000
+MOST_NAMES = 8
 
 
 @click.group()
 def line() -> None:
-    """Certificate lines: list, show, issue, history."""
+    """Certificate lines: list, show, issue, rollout, history."""
 
 
 def all_lines(client: AdminClient) -> list[dict[str, Any]]:
@@ -40,7 +42,12 @@ def list_(asked: Asked) -> None:
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
-    return one["name"], one["follower"], str(one["version"] or "-"), _until(one), one["standing"]
+    return one["name"], whose(one), str(one["version"] or "-"), _until(one), one["standing"]
+
+
+def whose(one: dict[str, Any]) -> str:
+    """The line's follower, or how many may pull it."""
+    return one["follower"] or many(len(one["followers"]), "follower")
 
 
 def _until(one: dict[str, Any]) -> str:
@@ -68,17 +75,21 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
     yield line["name"]
     for label, name in zip(["names", *[""] * len(line["shown"])], line["shown"], strict=False):
         yield _entry(label, name)
-    yield _entry("follower", line["follower"])
+    yield _entry("follower", line["follower"] or f"{whose(line)}; the master keeps the key")
     yield _entry("issuer", line["issuer"] or "none")
     yield _entry("profile", line["profile"] or "the issuer's")
     yield _entry("key types", " ".join(line["key_types"]))
     yield _entry("owner", line["owner"])
     yield _entry("standing", line["standing"])
+    if line["paused"]:
+        yield _entry("paused", line["paused"])
     if line["csr_wanted"]:
         yield _entry("waits for", f"a request of {line['follower']} ({' '.join(line['csr_wanted'])})")
     yield from _versions(found["versions"])
     yield from (_entry("order", _order(order)) for order in found["orders"] if order["state"] not in _ENDED)
-    yield from (_entry("deployed", _deployment(one)) for one in found["deployments"])
+    if found["rollout"]:
+        yield from _rollout(found["rollout"])
+    yield from host_table(found["hosts"], "follower")
 
 
 _ENDED = ("issued", "failed")
@@ -110,9 +121,35 @@ def _order(order: dict[str, Any]) -> str:
     return f"{order['state']}{waiting}{tries}"
 
 
-def _deployment(one: dict[str, Any]) -> str:
-    held = f", held back by: {one['error']}" if one["error"] else ""
-    return f"version {one['version']} on {one['follower']}: {one['state']}, {shown_time(one['updated'])}{held}"
+def _rollout(found: dict[str, Any]) -> Iterator[str]:
+    yield _entry("rollout", found["text"])
+    for step in found["steps"]:
+        name = f"wave {step['step']}" if step["step"] else "canaries"
+        yield _entry("", f"{name}, {'open' if step['open'] else 'not yet'}: {_some(step['followers'])}")
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown or "nobody"
+
+
+@line.command()
+@click.argument("name")
+@click.option("--continue", "action", flag_value="continue", help="Open the next wave now, whatever failed so far.")
+@click.option("--stop", "action", flag_value="stop", help="Open no further wave.")
+@click.option("--all", "action", flag_value="all", help="Let all followers have the version now.")
+@asks_master
+def rollout(asked: Asked, name: str, action: str | None) -> None:
+    """Show how a line's new version reaches its followers wave by wave; go on with it, or stop it.
+
+    The last of the options counts. Exit 3 when no rollout is under way that could be moved.
+    """
+    route = f"/v1/lines/{_safe(name)}"
+    found = asked.client.post(f"{route}/rollout", {"action": action}) if action else asked.client.get(route)["rollout"]
+    if found is None:
+        asked.show(None, [f"{name} has no rollout: all its followers get a new version at once"])
+        return
+    asked.show(found, [name, *_rollout(found)])
 
 
 @line.command()

@@ -8,29 +8,40 @@ from typing import Any
 import click
 
 from certline_master.cli.asking import Asked, asks_master, columns, many, shown_time, time_of
-from certline_master.cli.failures import one_line
-from certline_master.cli.lines import all_lines
+from certline_master.cli.failures import FAILED, one_line
+from certline_master.cli.hosts import skew_text
+from certline_master.cli.lines import all_lines, whose
 from certline_master.cli.timeline import bar
+from certline_master.domain.survival import NAMES, Budget, in_words
 
 WIDE, NARROW = 30, 12  # cells of a bar
 
 
 @click.command()
+@click.option("--check", is_flag=True, help="Exit 4 when something is wrong: for monitoring.")
 @asks_master
-def status(asked: Asked) -> None:
-    """Show how the fleet does: each line's certificate, what fails, what its host does not use, and when followers
-    were last seen.
+def status(asked: Asked, *, check: bool) -> None:
+    """Show how the fleet does: each line's certificate, what fails, what its host does not use, when followers were
+    last seen, and how long all would last if the master, the CA or the DNS stopped now.
 
     With --quiet only what is wrong is shown.
     """
     found = asked.client.get("/v1/status")
     lines = all_lines(asked.client)
-    if asked.quiet and not any(map(_mark, lines)) and found["ready"] is None:
-        return
-    if asked.output == "text" and sys.stdout.isatty() and not asked.quiet:
-        _draw(found, lines)
-        return
-    asked.show(found | {"lines": lines}, status_lines(found, lines, quiet=asked.quiet))
+    wrong = is_wrong(found, lines)
+    if not asked.quiet or wrong:
+        if asked.output == "text" and sys.stdout.isatty() and not asked.quiet:
+            _draw(found, lines)
+        else:
+            asked.show(found | {"lines": lines}, status_lines(found, lines, quiet=asked.quiet))
+    if check and wrong:
+        raise click.exceptions.Exit(FAILED)
+
+
+def is_wrong(found: dict[str, Any], lines: list[dict[str, Any]]) -> bool:
+    """Whether somebody should look."""
+    low = any(one["low"] for one in found["survival"])
+    return found["ready"] is not None or low or any(map(_mark, lines))
 
 
 def status_lines(found: dict[str, Any], lines: list[dict[str, Any]], *, quiet: bool) -> Iterator[str]:
@@ -51,20 +62,32 @@ def _head(found: dict[str, Any]) -> Iterator[str]:
         f" {counts['not_deployed']} not deployed; {many(counts['orders_live'], 'order')} under way;"
         f" {many(counts['followers'], 'follower')}"
     )
+    yield from survival_lines(found["survival"])
+
+
+def survival_lines(budgets: list[dict[str, Any]]) -> Iterator[str]:
+    """How long until something breaks, for each of the three that may stop."""
+    for one in budgets:
+        said = in_words(Budget(**one | {"until": time_of(one["until"])}))
+        yield f"if the {NAMES[one['what']]} stops: {said}{' SHORT' if one['low'] else ''}"
 
 
 def _mark(line: dict[str, Any]) -> str:
     """What is wrong with a line, in a word; "" when nothing is."""
-    return "FAILING" if line["failing"] else "NOT DEPLOYED" if line["not_deployed"] else ""
+    if line["failing"]:
+        return "FAILING"
+    return "NOT DEPLOYED" if line["not_deployed"] else "PAUSED" if line["paused"] else ""
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:
     expiry = f"expires {shown_time(line['not_after'])}" if line["not_after"] else "no certificate"
-    return _mark(line) or "line", line["name"], line["follower"], expiry, line["standing"]
+    return _mark(line) or "line", line["name"], whose(line), expiry, line["standing"]
 
 
 def _seen(follower: dict[str, Any]) -> tuple[str, ...]:
-    return "follower", follower["name"], follower["state"], f"last seen {shown_time(follower['last_seen'])}"
+    skew = skew_text(follower["skew_seconds"])
+    seen = f"last seen {shown_time(follower['last_seen'])}"
+    return "follower", follower["name"], follower["state"], f"{seen}; {skew}" if skew else seen
 
 
 def _draw(found: dict[str, Any], lines: list[dict[str, Any]]) -> None:
@@ -84,7 +107,7 @@ def _draw(found: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     for line in lines:
         drawn = bar(now, time_of(line["renews"]), time_of(line["not_after"]), horizon, cells)
         expires = shown_time(line["not_after"]) if line["not_after"] else "-"
-        row = (line["name"], line["follower"], drawn, expires, line["standing"])
+        row = (line["name"], whose(line), drawn, expires, line["standing"])
         colour = "red" if _mark(line) else "green"
         table.add_row(*(Text(one_line(cell), style=colour if cell is drawn else "") for cell in row))
     if lines:
