@@ -337,8 +337,7 @@ origins = [{origins}]
 # tls_certificate = "api.pem"
 # tls_key = "api.key"
 # trust = "chain"                 # followers check the API's chain and dates (behind a TLS-terminating proxy)
-# tls = "off"                     # plain HTTP for that proxy, on 127.0.0.1
-# trusted_proxies = ["127.0.0.1/32"]  # whose X-Forwarded-For is believed
+# trusted_proxies = ["127.0.0.1/32"]  # whose X-Forwarded-For is believed; with tls "off" they speak plain HTTP
 
 [store]
 url = "{store}"

@@ -218,3 +218,37 @@ def test_every_commented_setting_of_the_example_is_one(tmp_path: Path) -> None:
 
     assert (found.responder.listen, found.http01.listen) == ("0.0.0.0:53", "0.0.0.0:80")
     assert (found.api.tls, found.api.trust) == ("files", "chain")
+
+
+# --- behind a proxy -------------------------------------------------------------------------------------------------
+
+BEHIND = MINIMAL + 'trust = "chain"\ntls = "off"\n'
+
+
+def test_plain_http_is_spoken_on_loopback_only(tmp_path: Path) -> None:
+    for listen in ("127.0.0.1:8080", "[::1]:8080", "localhost:8080"):
+        settings = load(written(tmp_path / "certline.toml", BEHIND + f'listen = "{listen}"\n'))
+        assert settings.api.tls == "off"
+    for listen in ("0.0.0.0:8080", "[::]:8080", "192.0.2.1:8080", "master.example:8080"):
+        with pytest.raises(SettingsError, match="trusted_proxies who alone may connect"):
+            load(written(tmp_path / "certline.toml", BEHIND + f'listen = "{listen}"\n'))
+
+
+def test_plain_http_is_spoken_elsewhere_to_named_proxies(tmp_path: Path) -> None:
+    text = BEHIND + 'listen = "0.0.0.0:8080"\ntrusted_proxies = ["10.0.0.0/8"]\n'
+    assert load(written(tmp_path / "certline.toml", text)).api.listen == "0.0.0.0:8080"
+
+
+def test_plain_http_does_not_go_with_a_pinned_certificate(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match='write trust = "chain" too'):
+        load(written(tmp_path / "certline.toml", MINIMAL + 'tls = "off"\nlisten = "127.0.0.1:8080"\n'))
+
+
+def test_a_proxy_is_named_by_address_or_network(tmp_path: Path) -> None:
+    text = MINIMAL + 'trusted_proxies = ["127.0.0.1", "2001:db8::/32"]\n'
+    assert [str(one) for one in load(written(tmp_path / "certline.toml", text)).api.trusted_proxies] == [
+        "127.0.0.1/32",
+        "2001:db8::/32",
+    ]
+    with pytest.raises(SettingsError, match="trusted_proxies"):
+        load(written(tmp_path / "certline.toml", MINIMAL + 'trusted_proxies = ["proxy.example"]\n'))
