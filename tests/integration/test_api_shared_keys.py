@@ -3,33 +3,30 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.custody import KEY_SECRET, KeyMaterial, Slot
+from certline_master.domain.custody import KEY_SECRET, Slot
 from certline_master.domain.model import FollowerState
-from certline_shared import enrolment, sealing
+from certline_shared import sealing
 from certline_shared.certificates import matches
 from certline_shared.codec import from_base64url
 from certline_shared.failpoints import watched
 from certline_shared.keys import from_pem, spki_sha256
-from certline_shared.manifest import ManifestLine
-from certline_shared.messages import VersionContent, decode
 from tests.integration.api_bed import Bed, running_master, sqlite_url
-from tests.integration.api_fleet import FLEET
-from tests.integration.api_hosts import SEALING_PRIVATE, FollowerClient, NewHost, opened
-
-SHOP = {"custody": "master", "names": ["shop.example.com"]}
-OWN = {"custody": "follower", "follower": "web-1", "names": ["shop.example.com"]}
-
-
-def fleet(**lines: Any) -> dict[str, Any]:
-    """A fleet with one CA and zone, and web-1 and web-2 that may pull the line `shop` while the master has its key."""
-    wanted = {"shop": SHOP} | lines
-    pulls = {"grants": {"pull": ["shop"]}} if wanted["shop"]["custody"] == "master" else {}
-    return FLEET | {"http": {}, "followers": {"web-1": pulls, "web-2": pulls}, "lines": wanted}
+from tests.integration.api_hosts import opened
+from tests.integration.shared_keys import (
+    OWN,
+    applied,
+    enrolled,
+    fleet,
+    key_in,
+    line_of,
+    materials,
+    pulled,
+    rebuilt_host,
+)
 
 
 @pytest.fixture
@@ -38,47 +35,6 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
         answer = running.apply(fleet())
         assert answer.status_code == 200, answer.text
         yield running
-
-
-def enrolled(bed: Bed, name: str) -> FollowerClient:
-    """From an address of its own: enrolments are limited by that."""
-    host = NewHost(bed, bed.enrolment_string(name), f"127.0.0.{name[-1]}")
-    follower_id = host.believed(host.enrol()).follower_id
-    return FollowerClient(bed, host.private, host.public, name=name, follower_id=follower_id)
-
-
-def rebuilt_host(bed: Bed, name: str, sealing_key: bytes) -> FollowerClient:
-    made = bed.ask("POST", f"/v1/followers/{name}/token", {"replace": True})
-    host = NewHost(bed, enrolment.from_text(made.json()["enrolment"]), "127.0.0.9")
-    follower_id = host.believed(host.enrol(host.request(sealing_key=sealing_key))).follower_id
-    return FollowerClient(bed, host.private, host.public, name=name, follower_id=follower_id)
-
-
-def applied(bed: Bed, desired: dict[str, Any]) -> None:
-    answer = bed.apply(desired)
-    assert answer.status_code == 200, answer.text
-
-
-def line_of(host: FollowerClient, name: str = "shop") -> ManifestLine | None:
-    return next((line for line in opened(host).lines if line.name == name), None)
-
-
-def pulled(host: FollowerClient, number: int, name: str = "shop") -> VersionContent:
-    answer = host.ask("GET", f"/v1/follower/lines/{name}/versions/{number}")
-    assert answer.status_code == 200, answer.text
-    return decode(VersionContent, answer.content)
-
-
-def key_in(host: FollowerClient, content: VersionContent) -> bytes:
-    """The private key, opened as the host does."""
-    info = sealing.key_info(host.follower_id, content.line, content.version, "ecdsa-p256")
-    return sealing.open_sealed(from_base64url(content.files["ecdsa-p256/key.sealed"]), SEALING_PRIVATE, info)
-
-
-def materials(bed: Bed, name: str = "shop") -> list[KeyMaterial]:
-    with bed.store.read() as records:
-        key = records.keys.get(SYSTEM, name)
-        return records.keys.materials(SYSTEM, [key.id])[key.id]
 
 
 def test_both_hosts_get_the_same_key_each_sealed_to_it_alone(bed: Bed) -> None:
