@@ -8,6 +8,7 @@ from certline_master.cli.asking import Asked, asks_master, columns, shown_time
 from certline_master.cli.client import ProblemFailed
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
 from certline_master.cli.followers import follower
+from certline_master.cli.grants import desired_follower
 from certline_shared import introduction
 from certline_shared.names import BadName, normalise
 
@@ -41,7 +42,8 @@ def approve(asked: Asked, fingerprint: str, name: str | None, grants: tuple[str,
     done = asked.client.post("/v1/introductions/approve", {"fingerprint": fingerprint, "name": name})
     if wanted:
         route = f"/v1/followers/{done['follower']}"
-        asked.client.put(route, {"grants": {"request": sorted(wanted | held)}})
+        found = desired_follower(asked.client.get(route))
+        asked.client.put(route, found | {"grants": found["grants"] | {"request": sorted(wanted | held)}})
     asked.show(done, [f"{done['follower']} is approved"])
 
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,6 @@ from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
 from certline_master.cli.hosts import host_table, skew_text
 from certline_shared import introduction
 from certline_shared.carried import MOST_CHARACTERS
-from certline_shared.names import BadName, display, normalise
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -53,9 +52,7 @@ def follower() -> None:
 @_ttl
 @_origin
 @asks_master
-def create(
-    asked: Asked, name: str, grants: tuple[str, ...], *, keys: str | None, ttl: int, origin: str | None
-) -> None:
+def create(asked: Asked, name: str, grants: tuple[str, ...], *, keys: str | None, ttl: int, origin: str | None) -> None:
     """Make a follower, and print the one-time enrolment string for its host (on stdout, and nothing else).
 
     With --keys the host is let in at once, and what is printed is its join string, which holds no secret.
@@ -144,7 +141,7 @@ def show(asked: Asked, name: str) -> None:
 def _story(found: dict[str, Any]) -> Iterator[str]:
     yield found["name"]
     for label, value in (
-        ("state", found["state"]),
+        ("state", found["state"] + (f": {found['state_reason']}" if found["state_reason"] else "")),
         ("owner", found["owner"]),
         ("created", shown_time(found["created"])),
         ("enrolled", shown_time(found["enrolled"])),
@@ -154,6 +151,11 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {label:<10}{value}"
     for kind, names in found["grants"].items():
         yield from (f"  {'may ' + kind:<14}{name}" for name in names)
+    for kind, names in found["group_grants"].items():
+        yield from (f"  {'may ' + kind:<14}{name} (by its groups)" for name in names)
+    for label, some in (("groups", found["groups"]), ("only from", found["networks"])):
+        if some:
+            yield f"  {label:<10}{', '.join(some)}"
     if found["survives_until"]:
         yield f"  {'survives':<10}until {shown_time(found['survives_until'])}, if the master stops now"
     if (skew := skew_text(found["skew_seconds"])) is not None:
@@ -175,27 +177,21 @@ def revoke(asked: Asked, name: str, *, yes: bool) -> None:
 
 @follower.command()
 @click.argument("name")
-@click.argument("dns_names", metavar="DNS-NAME...", nargs=-1, required=True)
-@click.option("--remove", is_flag=True, help="Take these grants away instead.")
+@click.option("--reason", metavar="TEXT", help="Why; its host is told.")
 @asks_master
-def grant(asked: Asked, name: str, dns_names: tuple[str, ...], *, remove: bool) -> None:
-    """Let a follower ask for these names too, or no longer (what is installed on its host stays there)."""
-    try:
-        meant = {normalise(text) for text in dns_names}
-    except BadName as fault:
-        raise CommandFailed(str(fault), WRONG) from None
-    held = set(asked.client.get(_route(name))["grants"].get("request", ()))
-    wanted = held - meant if remove else held | meant
-    if wanted == held:
-        if not asked.quiet:
-            asked.show({"changes": [], "orders": []}, ["nothing to do"])
-        return
-    done = asked.client.put(_route(name), {"grants": {"request": sorted(wanted)}})
-    asked.show(done, [f"{name} may request: {_listed(sorted(wanted))}"])
+def suspend(asked: Asked, name: str, reason: str | None) -> None:
+    """Give a follower nothing new until it is resumed; what is installed on its host stays in use."""
+    found = asked.client.post(f"{_route(name)}/suspend", {"reason": reason})
+    asked.show(found, [f"{found['name']} is {found['state']}"])
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(display, names)) or "nothing"
+@follower.command()
+@click.argument("name")
+@asks_master
+def resume(asked: Asked, name: str) -> None:
+    """Let a suspended follower go on."""
+    found = asked.client.post(f"{_route(name)}/resume")
+    asked.show(found, [f"{found['name']} is {found['state']}"])
 
 
 @follower.command()
