@@ -99,6 +99,7 @@ class FakeMaster:
         self.revoked = False
         self.requests: list[str] = []  # "GET /path?query"
         self.deployments: list[DeploymentReport] = []
+        self.reports: list[Report] = []
         self.tampering = Tampering()
         self.ready_replies: list[Reply] = []  # unsigned, given to the next requests in place of an answer
         self.holds = True  # long-polls
@@ -319,6 +320,7 @@ class FakeMaster:
             case ("POST", "reports"):
                 report = messages.decode(Report, parts.body)
                 self.sequences.append(report.seq)
+                self.reports.append(report)
                 self.deployments += report.deployments
                 self.copies += [report.keys] if report.keys is not None else []
                 self.lock.notify_all()
