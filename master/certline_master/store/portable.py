@@ -64,7 +64,7 @@ def _clause(shape: Shape) -> Any:
 def rows(connection: Connection, shape: Shape) -> Iterator[bytes]:
     """Each row as one line of JSON; not all are held in memory."""
     kinds = [kind for _, kind in shape.columns]
-    found = connection.execution_options(yield_per=_AT_ONCE).execute(select(_clause(shape)))
+    found = connection.execute(select(_clause(shape)).execution_options(yield_per=_AT_ONCE))
     for row in found:
         said = [_out(value, kind) for value, kind in zip(row, kinds, strict=True)]
         yield json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
