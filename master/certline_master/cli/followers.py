@@ -13,6 +13,7 @@ from certline_master.cli.asking import Asked, asks_master, columns, on_terminal,
 from certline_master.cli.client import ProblemFailed
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
 from certline_master.cli.hosts import host_table, skew_text
+from certline_master.cli.lost_hosts import clear_up, worklist
 from certline_shared import introduction
 from certline_shared.carried import MOST_CHARACTERS
 
@@ -165,10 +166,21 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
 
 @follower.command()
 @click.argument("name")
+@click.option("--stolen", is_flag=True, help="Its keys are lost: replace them, revoke their certificates.")
+@click.option("--now", is_flag=True, help="With --stolen: revoke at once, not when the other hosts have moved on.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @asks_master
-def revoke(asked: Asked, name: str, *, yes: bool) -> None:
-    """Revoke a follower for good, from its next request on; what is installed on its host stays there."""
+def revoke(asked: Asked, name: str, *, stolen: bool, now: bool, yes: bool) -> None:
+    """Revoke a follower for good, from its next request on; what is installed on its host stays there.
+
+    With --stolen the keys that it was given are replaced, certificates issued anew for the other hosts, and those of
+    the lost keys revoked; what that means is shown first.
+    """
+    if stolen:
+        clear_up(asked, name, yes=yes, now=now)
+        return
+    if now:
+        raise CommandFailed("--now is for --stolen: without that no certificate is revoked", WRONG)
     if not yes and on_terminal() and not click.confirm(f"Revoke {name} for good?", err=True):
         raise CommandFailed("nothing was done", REFUSED)
     found = asked.client.post(f"{_route(name)}/revoke")
@@ -207,3 +219,6 @@ def delete(asked: Asked, name: str, *, yes: bool) -> None:
         raise CommandFailed("nothing was done", REFUSED)
     done = asked.client.delete(_route(name))
     asked.show(done, [f"{change['kind']} {change['name']} is deleted" for change in done["changes"]])
+
+
+follower.add_command(worklist)
