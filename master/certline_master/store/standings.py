@@ -39,14 +39,15 @@ _RECEIVERS = (
 _OF_FOLLOWER = pairs()
 _LINES_OF = select(_OF_FOLLOWER.c.line_id).where(_OF_FOLLOWER.c.follower_id == param("whose"))
 
+# Never NULL, for what is not known to have arrived has not.
+_GOAL = func.coalesce(deployments.c.goal, DeploymentState.INSTALLED, type_=deployments.c.goal.type)
 _ARRIVED = and_(
     deployments.c.error.is_(None),
     or_(
-        and_(deployments.c.goal.is_(None), deployments.c.state.in_(steps_from(DeploymentState.INSTALLED))),
         *[
-            and_(deployments.c.goal == goal, deployments.c.state.in_(steps_from(goal)))
-            for goal in steps_from(DeploymentState.PULLED)
-        ],
+            and_(_GOAL.in_((goal,)), deployments.c.state.in_(steps_from(goal)))
+            for goal in steps_from(DeploymentState.WANTED)
+        ]
     ),
 )
 _ALL_PAIRS = pairs()
