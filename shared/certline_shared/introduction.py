@@ -29,7 +29,11 @@ T = TypeVar("T")
 
 
 class BadString(ValueError):
-    """A string that cannot be used; the text says why."""
+    """A string or key that cannot be used; the text says why, `member` which one of a message's it is."""
+
+    def __init__(self, text: str, member: str = "") -> None:
+        super().__init__(text)
+        self.member = member
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,14 @@ def keys_of(text: str) -> HostKeys:
 def check_keys(keys: HostKeys) -> None:
     """Raises BadString."""
     if keys.sealing_suite != sealing.SUITE:
-        raise BadString(f"the keys are for {keys.sealing_suite[:80]!a}, here is {sealing.SUITE}: use fitting releases")
+        text = f"the keys are for {keys.sealing_suite[:80]!a}, here is {sealing.SUITE}: use fitting releases"
+        raise BadString(text, "sealing_suite")
     if len(keys.identity_key) != 32:
-        raise BadString("the identity key has not 32 bytes")
+        raise BadString("the identity key has not 32 bytes", "identity_key")
     try:
         sealing.check_public(keys.sealing_key)
     except ValueError as error:
-        raise BadString(str(error)) from None
+        raise BadString(str(error), "sealing_key") from None
 
 
 def join_text(join: JoinString) -> str:

@@ -159,7 +159,7 @@ def _check_content(said: messages.Introduction, spoken: tuple[int, ...]) -> None
     try:
         shared.check_keys(shared.HostKeys(said.identity_key, said.sealing_key, said.sealing_suite))
     except shared.BadString as error:
-        faults.append(Fault("/sealing_key", str(error)))
+        faults.append(Fault(f"/{error.member}", str(error)))
     if faults:
         raise Invalid(*faults)
 

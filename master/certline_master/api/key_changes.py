@@ -21,7 +21,7 @@ def read_change(body: bytes) -> KeyChange:
     try:
         introduction.check_keys(introduction.HostKeys(change.identity_key, change.sealing_key, change.sealing_suite))
     except introduction.BadString as error:
-        faults.append(Fault("/sealing_key" if "sealing" in str(error) else "/identity_key", str(error)))
+        faults.append(Fault(f"/{error.member}", str(error)))
     if not signing.verify(change.identity_key, change.proof, KEY_CHANGE_PREFIX + canonical(body, without=("proof",))):
         faults.append(Fault("/proof", "is not the new identity key's signature over this body"))
     if faults:
