@@ -90,9 +90,12 @@ class Connection(HttpToolsProtocol):
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Trailers are dropped: they come after whoever stands in front of us has checked the headers."""
+        """Trailers are dropped: they come after whoever stands in front of us has checked the headers.
+
+        Blanks at a value's end are not part of it (RFC 9110 section 5.5), and the parser leaves them.
+        """
         if self._in_head:
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         self._in_head = False

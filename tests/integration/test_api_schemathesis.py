@@ -69,7 +69,7 @@ def schemathesis(bed: Bed, folder: Path, *words: str, follower: "dict[str, str] 
     hooks, settings = Path(schemathesis_hooks.__file__), folder / "schemathesis.toml"
     settings.write_text(SETTINGS.format(hooks=hooks))
     program = Path(sys.executable).with_name("schemathesis")
-    command = [program, "--config-file", settings, "run", f"{bed.url}/v1/openapi.json", "--no-color", *words]
+    command = [str(program), "--config-file", str(settings), "run", f"{bed.url}/v1/openapi.json", "--no-color", *words]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     if follower:
         environment[schemathesis_hooks.VARIABLE] = json.dumps(follower)

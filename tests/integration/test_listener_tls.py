@@ -30,7 +30,7 @@ def offered(port: int, *words: str) -> str:
     """What became of a handshake with openssl's client, which offers what it is told, however old."""
     openssl = program("openssl")
     assert openssl is not None
-    command = [openssl, "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", *words]
+    command = [str(openssl), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", *words]
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=20, check=False)
     return done.stdout + done.stderr
 
@@ -83,7 +83,7 @@ def test_a_client_does_not_change_what_was_agreed(port: int) -> None:
     """Renegotiation: RFC 9325 section 3.5."""
     openssl = program("openssl")
     assert openssl is not None
-    command = [openssl, "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_2"]
+    command = [str(openssl), "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_2"]
     done = subprocess.run(command, input="R\n", capture_output=True, text=True, timeout=20, check=False)
     assert "no renegotiation" in (done.stdout + done.stderr).lower()
 

@@ -1,11 +1,13 @@
 """Who is asking: a verified signature or an admin token becomes a Caller; everything else a refusal with one reason."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from certline_master.api import admin_tokens, identity_keys, protocols
+from certline_master.api.changed_part import changed_part
 from certline_master.api.incoming import Incoming
 from certline_master.api.problems import Refused
 from certline_master.api.server_nonce import ServerNonces
@@ -102,10 +104,14 @@ class Callers:
         try:
             key = identity_keys.signer(known.follower, incoming.headers, known.parts, self._services.clock.now())
         except BadSignature as error:
-            raise self._refuse(error.reason, f"follower:{known.follower.name}", incoming) from None
+            changed = partial(changed_part, known.follower.identity_key or b"", incoming.headers, known.parts)
+            subject = f"follower:{known.follower.name}"
+            raise self._refuse(error.reason, subject, incoming, changed=changed) from None
         caller = Caller(Role.FOLLOWER, known.follower.name, known.follower.id)
         self._check_network(known, incoming)
         self._services.limits.follower(known.follower.id)
+        if incoming.method not in _READS:
+            self._services.limits.change(known.follower.id)
         why_not = self._remember(known, caller, key, changes=incoming.method not in _READS)
         if why_not:
             raise self._refuse(why_not, f"follower:{known.follower.name}", incoming)
@@ -186,10 +192,11 @@ class Callers:
         kind: str = "unauthorized",
         text: str = _NOT_SIGNED,
         headers: Mapping[str, str] | None = None,
+        changed: Callable[[], str | None] = lambda: None,
     ) -> Refused:
         if kind != "stale":  # a wrong clock is no failure: the next request will hold
             self._services.limits.failed(incoming.address)
-        self._note("follower.refused", reason, subject, incoming)
+        self._note("follower.refused", reason, subject, incoming, changed)
         return Refused(kind, text, headers=headers)
 
     def _refuse_admin(self, reason: str, incoming: Incoming, token: AdminToken | None = None) -> Refused:
@@ -198,12 +205,24 @@ class Callers:
         self._note("admin.refused", reason, f"token:{token.name}" if token else f"address:{incoming.address}", incoming)
         return Refused("unauthorized", _NO_TOKEN, headers={"WWW-Authenticate": "Bearer"})
 
-    def _note(self, kind: str, reason: str, subject: str, incoming: Incoming) -> None:
-        """One row per reason, caller and minute: a flood of refusals must not fill the disk."""
+    def _note(
+        self,
+        kind: str,
+        reason: str,
+        subject: str,
+        incoming: Incoming,
+        changed: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """One row per reason, caller and minute: a flood of refusals must not fill the disk.
+
+        `changed` finds out, where there is room for the row, which part was changed on the way.
+        """
         if not (self._audit.allows((kind, reason, subject)) and self._services.limits.may_note(subject)):
             return
         now, data = self._services.clock.now(), {"reason": reason, "address": incoming.address}
-        text = f"a request was refused: {reason}"
+        text, part = f"a request was refused: {reason}", changed()
+        if part is not None:
+            text, data = f"{text}: its {part} was changed on the way", data | {"changed": part}
         self._services.store.write(lambda records: records.events.add(SYSTEM, kind, subject, text, now=now, data=data))
 
 
