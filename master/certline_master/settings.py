@@ -77,6 +77,15 @@ class Secrets(_Section):
     kek_command: tuple[str, ...] | None = Field(default=None, description="argument vector for kek = exec:")
 
 
+class ApiLimits(_Section):
+    """How many a minute, after a burst; 0 for no limit."""
+
+    follower_per_minute: float = Field(default=240, ge=0)
+    caller_per_minute: float = Field(default=1200, ge=0)
+    failures_per_minute: float = Field(default=60, ge=0)
+    records_per_minute: float = Field(default=30, ge=0)
+
+
 class Api(_Section):
     listen: Address = "0.0.0.0:8443"  # followers come from other hosts
     origins: Annotated[tuple[Origin, ...], AfterValidator(_some)]
@@ -87,6 +96,7 @@ class Api(_Section):
     long_polls: int = Field(default=2000, ge=0)
     connections: int = Field(default=16_384, ge=64)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    limits: ApiLimits = ApiLimits()
 
     @model_validator(mode="after")
     def _plain_http_is_behind_a_proxy(self) -> Self:
@@ -338,6 +348,12 @@ origins = [{origins}]
 # tls_key = "api.key"
 # trust = "chain"                 # followers check the API's chain and dates (behind a TLS-terminating proxy)
 # trusted_proxies = ["127.0.0.1/32"]  # whose X-Forwarded-For is believed; with tls "off" they speak plain HTTP
+
+# [api.limits]                    # how many a minute, beyond a burst; 0 for no limit
+# follower_per_minute = 240       # requests of one follower
+# records_per_minute = 30         # events that one follower causes
+# caller_per_minute = 1200        # requests with one admin token
+# failures_per_minute = 60        # refused credentials and enrolments from one address
 
 [store]
 url = "{store}"

@@ -1,13 +1,14 @@
 """The one place where all real parts are chosen: settings in, a master that can serve out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from certline_master import identity
 from certline_master.api.app import build_app
 from certline_master.api.forwarded import TrustedProxies
+from certline_master.api.limits import Rates
 from certline_master.api.services import Services
 from certline_master.audit_sinks import FileSink, SyslogSink
 from certline_master.ca.authorities import AcmeAuthorities
@@ -22,7 +23,7 @@ from certline_master.domain.errors import Sealed
 from certline_master.domain.model import Zone
 from certline_master.domain.ports import DnsView, Solver
 from certline_master.identity import Identity
-from certline_master.settings import Settings
+from certline_master.settings import ApiLimits, Settings
 from certline_master.store.bell import LocalBell
 from certline_master.store.keyring import KekSource
 from certline_master.store.opening import SqlStore, open_store
@@ -122,6 +123,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         rotate_signing_key=lambda records, now: identity.rotate(records, now).manifests,
         alarms=settings.alarms.limits(),
         trusted_proxies=TrustedProxies(settings.api.trusted_proxies),
+        rates=_rates(settings.api.limits),
     )
     listeners.append(_audit(settings, store, services, clock, chance))
     return Master(settings, store, own, build_app(services), Runner(context), authorities, clock, listeners)
@@ -136,6 +138,17 @@ def _audit(settings: Settings, store: SqlStore, services: Services, clock: Clock
         return SealingKey(services.identity.private, services.identity.public)
 
     return AuditKeeper(store, key, sinks, clock, chance, seal_every=wished.seal_seconds)
+
+
+def _rates(wished: ApiLimits) -> Rates:
+    """The settings name the pace; the bursts stay."""
+    usual = Rates()
+    return Rates(
+        follower=replace(usual.follower, per_minute=wished.follower_per_minute),
+        caller=replace(usual.caller, per_minute=wished.caller_per_minute),
+        failures=replace(usual.failures, per_minute=wished.failures_per_minute),
+        records=replace(usual.records, per_minute=wished.records_per_minute),
+    )
 
 
 def _readiness(store: SqlStore) -> Callable[[], str | None]:

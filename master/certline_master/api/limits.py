@@ -36,7 +36,7 @@ class Rates:
     """The limits in force."""
 
     follower: Rate = Rate(600, 240)  # requests: a start with 100 lines is some 300
-    changes: Rate = Rate(300, 30)  # of these, events that its wishes and reports put on record
+    records: Rate = Rate(2000, 30)  # events that its wishes and reports put on record
     caller: Rate = Rate(1200, 1200)  # requests with one admin token
     failures: Rate = Rate(60, 60)  # refused credentials and enrolments from one address
     strangers: Rate = Rate(120, 60)  # records of refusals from addresses, all together
@@ -60,17 +60,35 @@ class Buckets:
 
     def take(self, key: Hashable) -> float:
         """Seconds until one more of this key may come; 0.0 when this one may, which then counts."""
-        if not self._every:
-            return 0.0
-        now = self._clock.monotonic()
         with self._lock:
-            full_at = max(self._full_at.get(key, now), now) + self._every
-            wait = max(0.0, full_at - now - self._depth)
-            self._full_at[key] = full_at - self._every if wait else full_at
-            self._full_at.move_to_end(key)  # who goes on asking is not forgotten
-            while len(self._full_at) > self._most:
-                self._full_at.popitem(last=False)
+            wait = self._wait(key)
+            self._count(key, 0 if wait else 1)
             return wait
+
+    def wait(self, key: Hashable) -> float:
+        """The same, but nothing counts."""
+        with self._lock:
+            return self._wait(key)
+
+    def owe(self, key: Hashable) -> None:
+        """Count one that cannot be refused any more; it is paid for by waiting later."""
+        with self._lock:
+            self._count(key, 1)
+
+    def _wait(self, key: Hashable) -> float:
+        now = self._clock.monotonic()
+        full_at = max(self._full_at.get(key, now), now) + self._every
+        return max(0.0, full_at - now - self._depth)
+
+    def _count(self, key: Hashable, number: int) -> None:
+        """Who is refused is kept too: who goes on asking is not forgotten."""
+        if not self._every:
+            return
+        now = self._clock.monotonic()
+        self._full_at[key] = max(self._full_at.get(key, now), now) + number * self._every
+        self._full_at.move_to_end(key)
+        while len(self._full_at) > self._most:
+            self._full_at.popitem(last=False)
 
 
 class Limits:
@@ -78,7 +96,7 @@ class Limits:
 
     def __init__(self, clock: Clock, rates: Rates) -> None:
         self._follower, self._caller = Buckets(clock, rates.follower), Buckets(clock, rates.caller)
-        self._changes, self._failures = Buckets(clock, rates.changes), Buckets(clock, rates.failures)
+        self._records, self._failures = Buckets(clock, rates.records), Buckets(clock, rates.failures)
         self._strangers = Buckets(clock, rates.strangers)
 
     def follower(self, follower_id: str) -> None:
@@ -90,8 +108,12 @@ class Limits:
         _refuse(self._caller.take(token_id), "too many requests with this token")
 
     def change(self, follower_id: str) -> None:
-        """Before a follower causes one more record: without room for it there is no change either. Raises Refused."""
-        _refuse(self._changes.take(follower_id), "this follower changes things too often")
+        """Before a follower changes something: what cannot be put on record is not done. Raises Refused."""
+        _refuse(self._records.wait(follower_id), "this follower changes things too often")
+
+    def noted(self, follower_id: str | None) -> None:
+        """After an event that a follower caused; where one request causes many, the next ones wait for it."""
+        self._records.owe(follower_id)
 
     def failed(self, address: str) -> None:
         """After credentials were refused, and before that is put on record. Raises Refused in place of the refusal."""

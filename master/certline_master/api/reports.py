@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from certline_master.api import key_copies
+from certline_master.api import behind, key_copies
+from certline_master.api.limits import Limits
 from certline_master.api.problems import Refused
 from certline_master.api.sequences import Count
 from certline_master.api.services import Services
@@ -77,7 +78,7 @@ def record(services: Services, caller: Caller, report: Report, count: Count) -> 
     def work(records: Records) -> Refused | None:
         refusal = count(records)
         if refusal is None:
-            _Recording(services.identity.epoch, records, caller, services.clock.now()).run(report)
+            _Recording(services.identity.epoch, records, caller, services.clock.now(), services.limits).run(report)
         return refusal
 
     refusal = services.store.write(work)
@@ -93,6 +94,7 @@ class _Recording:
     records: Records
     caller: Caller
     now: datetime
+    limits: Limits
 
     def run(self, report: Report) -> None:
         follower = self.records.followers.by_id(self.caller, self.caller.follower_id or "")
@@ -100,10 +102,7 @@ class _Recording:
             self.records.followers.touch(self.caller, follower.id, now=self.now, agent=report.agent)
         if report.skew is not None and _moved(follower.skew_seconds, report.skew):
             self.records.followers.set_skew(self.caller, follower.id, report.skew)
-        if report.epoch in (None, self.epoch):
-            self._compare_serials(report.manifest_serial, follower.manifest_serial)
-        elif report.epoch > self.epoch:
-            self._note_epoch(report.epoch)
+        behind.look(self.records, self.caller, report, follower, epoch=self.epoch, now=self.now)
         held = self.records.followers.deployments(self.caller, follower_id=follower.id)
         known = {(one.line_id, one.version): one for one in held}
         key_copies.record(self.records, self.caller, report.keys, self.now)
@@ -111,13 +110,6 @@ class _Recording:
             line = self._line_with(said)
             if line:
                 self._hear(said, line, follower.id, known.get((line.id, said.version)))
-
-    def _compare_serials(self, seen: int, here: int) -> None:
-        """A follower that has seen more than we know of: our database went back."""
-        if seen <= here:
-            return
-        text = f"{self.caller.name} has seen manifest {seen}, here is only {here}: was an old backup restored?"
-        self._note("manifest.behind", f"follower:{self.caller.name}", text, {"seen": seen, "here": here})
 
     def _line_with(self, said: DeploymentReport) -> Line | None:
         """The line, if it and the version are still there."""
@@ -151,12 +143,9 @@ class _Recording:
         data = {"version": number, "state": state.value, "error": deployment.error}
         self._note(kind, f"line:{line.name}", text, data)
 
-    def _note_epoch(self, seen: int) -> None:
-        text = f"{self.caller.name} has seen epoch {seen}, here is only {self.epoch}: was an old backup restored?"
-        self._note("manifest.behind", f"follower:{self.caller.name}", text, {"epoch": seen, "here": self.epoch})
-
     def _note(self, kind: str, subject: str, text: str, data: Mapping[str, object]) -> None:
         self.records.events.add(self.caller, kind, subject, text, now=self.now, data=data)
+        self.limits.noted(self.caller.follower_id)
 
 
 def _moved(former: int | None, skew: int) -> bool:

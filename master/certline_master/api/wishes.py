@@ -230,6 +230,7 @@ class _Recording:
     def _note(self, kind: str, line: Line, text: str, data: Mapping[str, object]) -> None:
         now = self.services.clock.now()
         self.records.events.add(self.caller, kind, f"line:{line.name}", text, now=now, data=data)
+        self.services.limits.noted(self.caller.follower_id)
 
 
 def _differs(former: Line | None, line: Line) -> bool:

@@ -100,6 +100,24 @@ def test_one_hosts_many_addresses_are_one(address: str, site: str) -> None:
     assert site_of(address) == site
 
 
+def test_what_could_not_be_refused_is_paid_for_later() -> None:
+    clock = FakeClock()
+    limits = Limits(clock, Rates(records=Rate(2, 60)))
+    for _ in range(10):
+        limits.noted("web-1")
+    with pytest.raises(Refused):
+        limits.change("web-1")
+    limits.change("web-2")
+    clock.advance(9)
+    limits.change("web-1")
+
+
+def test_refusals_of_strangers_are_put_on_record_a_few_at_a_time_however_many_addresses_they_have() -> None:
+    limits = Limits(FakeClock(), Rates(strangers=Rate(3, 60)))
+    assert [limits.may_note(f"address:192.0.2.{last}") for last in range(5)] == [True] * 3 + [False] * 2
+    assert limits.may_note("follower:web-1")
+
+
 def test_who_is_over_a_limit_is_told_when_to_come_again() -> None:
     limits = Limits(FakeClock(), Rates(failures=Rate(1, 6)))
     limits.failed("192.0.2.1")
