@@ -142,7 +142,9 @@ def merged(former: Deployment | None, said: Deployment) -> Deployment:
 
 
 def waits_until(deployment: Deployment | None) -> datetime | None:
-    """Until when the host waits on purpose, for its maintenance window: it tells a next try, but no error."""
+    """Until when the host waits on purpose, for its maintenance window or a version's first valid moment: it tells a next
+    try, but no error.
+    """
     return deployment.retry_at if deployment and not deployment.error else None
 
 
@@ -219,7 +221,7 @@ def _text(wanted: Wanted, deployment: Deployment | None, trouble: Deployment | N
     missing = f"{name} has not {_next_step(deployment)} version {number} yet"
     until = waits_until(deployment)
     if until is not None and not late:
-        return f"{missing}: it waits for its window, {_minute(until)}"
+        return f"{missing}: it waits until {_minute(until)}"
     seen = _minute(wanted.receiver.last_seen) if wanted.receiver.last_seen else "never"
     return f"{missing} (last seen {seen})"
 

@@ -49,6 +49,7 @@ _SET_SKEW = (
     .where(followers.c.id == param("wanted"))
     .values(skew_seconds=param("skew", followers.c.skew_seconds))
     .execution_options(**UNSEEN)
+    .execution_options(**UNSEEN)
 )
 _RAISE_SERIAL = (
     update(followers)

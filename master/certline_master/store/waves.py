@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import and_, select, true, update
+from sqlalchemy import and_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.model import Rollout, VersionState
@@ -13,7 +13,7 @@ from certline_master.domain.rollout import Offers, Progress, Wave, first_to_end
 from certline_master.store.scope import SEEN, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
 from certline_master.store.standings import Standings
-from certline_master.store.tables import followers, lines, versions, waves
+from certline_master.store.tables import lines, versions, waves
 from certline_master.store.versions import Versions
 
 _WAVE = Shape(Wave, waves)
@@ -24,7 +24,6 @@ _UNDER_WAY = (
     .join(versions, and_(versions.c.line_id == waves.c.line_id, versions.c.number == waves.c.version))
     .where(waves.c.finished.is_(None), versions.c.state == VersionState.LIVE)
 )
-_STALE = update(followers).where(followers.c.id == param("wanted")).values(manifest_stale=true())
 _LINE = select(lines.c.rollout).where(lines.c.id == param("wanted"))
 _MOVE = (
     update(waves)
@@ -104,5 +103,4 @@ class Waves:
         standings, moved = Standings(self._session), replace(progress, wave=then)
         for one in moved.members():
             standings.want(caller, one.id, was.line_id, was.version, since=now)
-        self._session.run(_STALE, [{"wanted": one.id} for one in progress.receivers])
         return True

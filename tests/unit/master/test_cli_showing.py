@@ -79,7 +79,14 @@ def test_status_counts_in_words_and_marks_what_is_wrong() -> None:
     counts = {"lines": 1, "lines_live": 1, "failing": 0, "not_deployed": 1, "orders_live": 1, "followers": 2}
     found: dict[str, Any] = {"version": "0.1.0", "ready": None, "counts": counts, "followers": [], "survival": []}
     held = "version 3 is live; version 3 is held back on web-1 since 2026-11-20 11:00 UTC: its reload failed"
-    line: dict[str, Any] = {"name": "shop", "follower": "web-1", "not_after": None, "failing": False, "not_deployed": [], "paused": None}
+    line: dict[str, Any] = {
+        "name": "shop",
+        "follower": "web-1",
+        "not_after": None,
+        "failing": False,
+        "not_deployed": [],
+        "paused": None,
+    }
     well, bad = line | {"standing": "version 3 is live"}, line | {"standing": held, "not_deployed": [{"version": 3}]}
 
     assert list(status_lines(found, [well, bad], quiet=False)) == [

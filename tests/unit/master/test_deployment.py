@@ -131,7 +131,7 @@ def test_a_host_that_waits_for_its_window_is_late_only_some_time_after_it_opened
     assert late_at(AGO, waits) == NOW + HOUR + IN_TIME
     found = stands(waits)
     assert (found.late, not_deployed(found)) == (False, None)
-    assert found.text == "web-1 has not installed version 3 yet: it waits for its window, 2026-11-20 13:00 UTC"
+    assert found.text == "web-1 has not installed version 3 yet: it waits until 2026-11-20 13:00 UTC"
     over = standing(Wanted("shop", host(), version(3), AGO, {3: waits}), NOW + HOUR + IN_TIME)
     assert over.late
 
