@@ -1,9 +1,11 @@
 """The commands for admin tokens, groups, networks and states of followers, against a master that serves."""
 
+import ssl
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.cli_bed import Commands, Master, serving
@@ -95,6 +97,17 @@ def test_a_rotated_token_and_the_one_before_are_both_good(certline: Commands, be
     certline("token", "revoke", "turning.before").well()
     assert "refuses this admin token" in certline("status", *bearing(old)).refused(3)
     assert certline("status", *bearing(new)).code == 0
+
+
+def test_a_token_in_a_url_is_in_no_log(master: Master, certline: Commands) -> None:
+    token = certline.json("token", "create", "in-url", "--role", "viewer")["token"]
+    url = f"https://localhost:{master.port}/v1/status?token={token}"
+
+    answer = httpx.get(url, verify=ssl.create_default_context(cafile=str(master.config.parent / "tls" / "ca.pem")))
+
+    assert answer.status_code == 400
+    assert "in a URL" in answer.json()["detail"]
+    assert token not in master.log.read_text()
 
 
 def test_the_last_admins_token_is_revoked_only_by_force(certline: Commands) -> None:
