@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from certline_shared import certificates, codec, enrolment, keys, manifest, messages, sealing, signing
+from certline_shared import certificates, codec, enrolment, introduction, keys, manifest, messages, sealing, signing
 from certline_shared.messages import Message
 from certline_shared.signing import RequestParts
 
@@ -24,7 +24,7 @@ FOLLOWER = "0b9f3a52-6c1d-4e8e-9a34-2f1d8c7b6a50"
 TOKEN = "7d1e4c9a-1b2f-4f6d-8c3e-5a9b0d2e4f61"
 AUTHORITY = "master.example:8443"
 NONCE = "Zm9sbG93ZXItbm9uY2UtMQ"
-CHAIN_FILE = "ecdsa-p256/chain.pem"
+CHAIN_FILE, KEY_FILE = "ecdsa-p256/chain.pem", "ecdsa-p256/key.sealed"
 
 
 def raw(name: str) -> bytes:
@@ -44,6 +44,7 @@ SECRET = KEYS["enrolment_secret"]
 MAC_KEY = enrolment.mac_key(SECRET)
 TLS_PINS = (hashlib.sha256(b"the API's CA").hexdigest(), hashlib.sha256(b"the API's next CA").hexdigest())
 CHAIN = json.loads(raw("version-content.json"))["files"][CHAIN_FILE]
+SEALED = values("sealed-key.json")["sealed"]
 CSR = messages.decode(messages.LineWish, raw("line-wish.json")).csrs["ecdsa-p256"]
 
 STRING = enrolment.EnrolmentString(
@@ -74,7 +75,49 @@ ENROL_ANSWER = messages.EnrolAnswer(
     nonce=NONCE,
     protocol=1,
 )
+IDENTITY_NEXT = signing.identity_public(KEYS["identity_next"])
+KEY_CHANGE = messages.KeyChange(
+    identity_key=IDENTITY_NEXT,
+    sealing_key=sealing.public_of(KEYS["sealing_next"]),
+    sealing_suite=sealing.SUITE,
+    proof=b"",
+    seq=1_795_176_000_123,
+)
+HOST_KEYS = introduction.HostKeys(IDENTITY, sealing.public_of(KEYS["sealing"]))
+FINGERPRINT = introduction.fingerprint(HOST_KEYS.identity_key, HOST_KEYS.sealing_key, MASTER)
+CODE = KEYS["introduction_code"]
+INTRODUCTION = messages.Introduction(
+    name="web-7",
+    identity_key=IDENTITY,
+    sealing_key=HOST_KEYS.sealing_key,
+    sealing_suite=sealing.SUITE,
+    nonce=NONCE,
+    protocol=1,
+    agent="certline-follower 0.2.0",
+)
+WAITS = messages.IntroductionAnswer("pending", (MASTER, NEXT), TLS_PINS, NONCE, 1)
+JOIN = introduction.JoinString(
+    f"https://{AUTHORITY}", FOLLOWER, "web-7", signing.thumbprint(IDENTITY), "pin", TLS_PINS, (MASTER, NEXT),
+    1_795_000_000,
+)  # fmt: skip
 MESSAGES: Mapping[str, Message] = {
+    "key-change.json": replace(
+        KEY_CHANGE,
+        proof=signing.sign(
+            KEYS["identity_next"], messages.KEY_CHANGE_PREFIX + messages.encode(KEY_CHANGE, without=("proof",))
+        ),
+    ),
+    "introduction.json": INTRODUCTION,
+    "introduction-answer-pending.json": WAITS,
+    "introduction-answer-approved.json": replace(
+        WAITS,
+        state="approved",
+        follower_id=FOLLOWER,
+        follower="web-7",
+        epoch=1_795_000_000,
+        time="2026-11-20T12:00:00Z",
+        proof=introduction.approval(introduction.code_text(CODE), FINGERPRINT, FOLLOWER),
+    ),
     "enrol-request.json": replace(
         ENROL_REQUEST, mac=enrolment.request_mac(MAC_KEY, messages.encode(ENROL_REQUEST, without=("mac",)))
     ),
@@ -85,6 +128,7 @@ MESSAGES: Mapping[str, Message] = {
     "line-wish-of-the-operators.json": messages.LineWish(None, {"ecdsa-p256": CSR}),
     "line-answer.json": messages.LineAnswer("shop@web-7", "waiting", ("shop.example.org", "*.shop.example.org")),
     "version-content.json": messages.VersionContent("shop", 3, {CHAIN_FILE: CHAIN}),
+    "version-content-shared.json": messages.VersionContent("shop", 3, {CHAIN_FILE: CHAIN, KEY_FILE: SEALED}),
     "report.json": messages.Report(
         "certline-follower 0.1.0",
         41,
@@ -143,6 +187,25 @@ MANIFEST = manifest.Manifest(
         ),
     ),
 )
+SHARED = replace(
+    MANIFEST,
+    lines=(
+        manifest.ManifestLine(
+            name="shop",
+            names=("shop.example.org", "*.shop.example.org"),
+            key_types=("ecdsa-p256",),
+            csr_wanted=(),
+            version=3,
+            files=tuple(
+                manifest.ManifestFile(name, hashlib.sha256(text.encode()).hexdigest(), len(text.encode()))
+                for name, text in ((CHAIN_FILE, CHAIN), (KEY_FILE, SEALED))
+            ),
+            spki_sha256={"ecdsa-p256": keys.spki_sha256(LINE_KEY)},
+            not_after="2027-02-18T11:00:00Z",
+            custody="master",
+        ),
+    ),
+)
 PUT = RequestParts("PUT", AUTHORITY, "/v1/follower/lines/shop", "", "application/json", raw("line-wish.json"))
 GET = RequestParts("GET", AUTHORITY, "/v1/follower/manifest", "wait=55", None, b"")
 POST = RequestParts("POST", AUTHORITY, "/v1/enroll", "", "application/json", raw("enrol-request.json"))
@@ -197,6 +260,24 @@ def test_the_golden_enrolment_string_reads_and_is_written_the_same() -> None:
     assert enrolment.to_text(STRING) + "\n" == text
 
 
+def test_the_golden_strings_of_known_keys_read_and_are_written_the_same() -> None:
+    keys_text, join_text = raw("keys-string.txt").decode("ascii"), raw("join-string.txt").decode("ascii")
+    assert introduction.keys_of(keys_text) == HOST_KEYS
+    assert introduction.keys_text(HOST_KEYS) + "\n" == keys_text
+    assert introduction.join_of(join_text) == JOIN
+    assert introduction.join_text(JOIN) + "\n" == join_text
+
+
+def test_the_golden_fingerprint_is_what_the_host_shows() -> None:
+    assert introduction.shown(FINGERPRINT, CODE) + "\n" == raw("fingerprint.txt").decode("ascii")
+
+
+def test_the_proof_of_a_golden_key_change_is_over_the_body_without_it() -> None:
+    change = messages.decode(messages.KeyChange, raw("key-change.json"))
+    over = messages.KEY_CHANGE_PREFIX + messages.canonical(raw("key-change.json"), without=("proof",))
+    assert signing.verify(IDENTITY_NEXT, change.proof, over)
+
+
 def test_the_golden_macs_hold_over_the_bodies_without_them() -> None:
     request = messages.decode(messages.EnrolRequest, raw("enrol-request.json"))
     over = messages.canonical(raw("enrol-request.json"), without=("mac",))
@@ -248,6 +329,19 @@ def test_the_golden_manifest_may_be_followed_and_is_signed_the_same() -> None:
     assert manifest.to_wire(manifest.sign(MANIFEST, KEYS["master"])) == raw("signed-manifest.json")
 
 
+def test_the_golden_manifest_of_a_shared_line_names_the_sealed_key_that_is_sent() -> None:
+    assert manifest.encode(SHARED) == raw("manifest-shared.json")
+    (line,) = manifest.open_signed(
+        manifest.sign(SHARED, KEYS["master"]), keys=(MASTER,), follower_id=FOLLOWER, epoch=0, serial=0, now=NOW
+    ).lines
+    sent = messages.decode(messages.VersionContent, raw("version-content-shared.json")).files
+    named = {file.name: (file.sha256, file.length) for file in line.files}
+    assert named == {name: (hashlib.sha256(text.encode()).hexdigest(), len(text)) for name, text in sent.items()}
+    info = sealing.key_info(FOLLOWER, line.name, 3, "ecdsa-p256")
+    opened = keys.from_pem(sealing.open_sealed(codec.from_base64url(sent[KEY_FILE]), KEYS["sealing"], info))
+    assert {"ecdsa-p256": keys.spki_sha256(opened)} == line.spki_sha256
+
+
 def test_the_golden_chain_belongs_to_the_golden_key_and_request() -> None:
     facts = keys.read_csr(CSR)
     assert facts.names == ("*.shop.example.org", "shop.example.org")
@@ -267,6 +361,7 @@ def test_the_golden_sealed_key_opens_for_its_follower_line_version_and_kind() ->
 
 def test_every_golden_file_is_read_by_a_test_here() -> None:
     known = {*MESSAGES, *SIGNED_REQUESTS, *SIGNED_ANSWERS}
-    known |= {"keys.json", "enrolment-string.txt", "manifest.json", "signed-manifest.json", "sealed-key.json"}
+    known |= {"keys.json", "enrolment-string.txt", "manifest.json", "manifest-shared.json", "signed-manifest.json", "sealed-key.json"}
+    known |= {"keys-string.txt", "join-string.txt", "fingerprint.txt"}
     known |= {"bundle.json", "receipt.json", "signed-receipt.json"}  # read in test_golden_bundles.py
     assert {path.name for path in GOLDEN.iterdir()} == known
