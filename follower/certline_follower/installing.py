@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from certline_follower import going_back, reloading
+from certline_follower import reloading, undoing
 from certline_follower.choosing import Install
 from certline_follower.faults import InstallFault
 from certline_follower.generation import LineMaterial, render
@@ -16,7 +16,7 @@ FAILPOINTS = (
     "install.intended",
     "install.swapped",
     *reloading.FAILPOINTS,
-    *going_back.FAILPOINTS,
+    *undoing.FAILPOINTS,
 )
 
 

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from certline_follower import going_back, planning, probing, reports, services
+from certline_follower import planning, probing, reports, services, undoing
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, StepFailed
 from certline_follower.probing import Expected, Sight
@@ -68,8 +68,8 @@ def reload(host: Host, step: planning.Reload) -> None:
 
 def _failed(host: Host, owed: Debt, name: str, error: str, *, blamed: bool, reloaded: bool) -> None:
     text = f"service {name}: {error}"
-    if blamed and going_back.is_worth_it(host, owed):
-        going_back.go_back(host, owed, text)
+    if blamed and undoing.is_worth_it(host, owed):
+        undoing.go_back(host, owed, text)
         raise StepFailed(f"{text}; the former generation is back")
     retry = host.later(owed.retry, error)
     again = replace(owed, retry=retry, may_go_back=False, well=(), reloaded=reloaded)

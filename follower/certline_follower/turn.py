@@ -9,7 +9,7 @@ from certline_follower import (
     choosing,
     copies,
     following,
-    going_back,
+    handing_back,
     installing,
     pauses,
     planning,
@@ -17,6 +17,7 @@ from certline_follower import (
     reports,
     rotation,
     steps,
+    undoing,
     wishes,
 )
 from certline_follower.faults import InstallFault
@@ -175,20 +176,30 @@ def _ask_master(host: Host, wait: int) -> ManifestAnswer:
     host.keeper.note_contact()
     if answer.signed is None:
         return answer
-    try:
-        manifest = following.opened(host, answer.signed)
-        following.check_versions(host, manifest)
-    except BadManifest as error:
-        raise Untrusted(f"the manifest is refused: {error}") from None
+    manifest = _believed(host, answer.signed)
+    if not host.keeper.read_only and handing_back.hand_back(host, manifest):
+        return _ask_master(host, 0)
     following.follow(host, manifest, answer.signed, answer.etag)
     return answer
+
+
+def _believed(host: Host, signed: manifests.SignedManifest) -> Manifest:
+    """Raises Untrusted."""
+    try:
+        manifest = following.opened(host, signed)
+        following.check_versions(host, manifest)
+    except BadManifest as error:
+        if isinstance(error, manifests.Rollback) and not host.keeper.read_only:
+            handing_back.tell_behind(host)
+        raise Untrusted(f"the manifest is refused: {error}") from None
+    return manifest
 
 
 def work(host: Host, outcome: Outcome) -> None:
     """Plan and do, stage by stage, until nothing is left that was not tried in this turn. Raises StateError."""
     tried: set[str] = set()
     _try(host, outcome, lambda host: host.installer.recover())
-    _try(host, outcome, going_back.finish_going_back)
+    _try(host, outcome, undoing.finish_going_back)
     for _ in range(MOST_ROUNDS):
         plan = _plan(host, reachable=outcome.away is None)
         steps = [step for step in plan.steps if _name(step) not in tried]
