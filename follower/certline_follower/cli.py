@@ -85,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
     )
     bundle.add_argument("file", metavar="FILE", help="the bundle; - is standard input")
     bundle.add_argument("--receipt", metavar="F", help="write what is to be carried back to the master here")
+    forget = command("forget", _forget, "Remove all that this host has of a line that left the file, its keys too.")
+    forget.add_argument("line", metavar="LINE", help="the line's name")
     config = command("config", _config, "Show the settings in use, or an example.")
     config.add_argument("what", choices=("show", "example"))
     return top
@@ -204,3 +206,9 @@ def _keygen(options: argparse.Namespace) -> int:
     from certline_follower import identity_commands
 
     return identity_commands.keygen(options, _find(options))
+
+
+def _forget(options: argparse.Namespace) -> int:
+    from certline_follower import forgetting
+
+    return forgetting.command(options, _find(options))

@@ -135,6 +135,17 @@ class Installer:
                     self._kept.discard(number)
                 failpoint("prune.after_each")
 
+    def discard_with(self, line: str) -> list[int]:
+        """Remove the kept generations that hold this line; never the live one. Raises InstallFault."""
+        live, gone = self._kept.live_number(), []
+        for number in self._kept.numbers():
+            kept = self._kept.installed(number)
+            if number != live and (kept is None or line in kept.facts):
+                with explained("removing", self._kept.folder):
+                    self._kept.discard(number)
+                gone.append(number)
+        return gone
+
     def _prepare(self, generation: Generation, live: InstalledGeneration | None, leave: Collection[str]) -> Swap:
         """Write it, see what has to change, and put that on record."""
         owners = _owners(generation)

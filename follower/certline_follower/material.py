@@ -93,6 +93,11 @@ class Material:
             if folder not in keep:
                 shutil.rmtree(folder)
 
+    def forget(self, line: str) -> None:
+        """Remove all that is kept of a line, its keys too."""
+        for folder in (self._versions / line, self._keys / line):
+            shutil.rmtree(folder, ignore_errors=not folder.exists())
+
     def _cached(self) -> Iterator[Path]:
         if self._versions.is_dir():
             yield from self._versions.glob("*/*/")

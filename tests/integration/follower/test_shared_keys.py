@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from certline_follower import cli, forgetting
+from certline_follower.ending import Failed
 from certline_shared import codec, keys, sealing
 from certline_shared.keys import KeyType
 from certline_shared.manifest import Manifest, ManifestFile
@@ -204,6 +206,37 @@ def test_a_key_that_a_kill_left_half_kept_is_removed_at_the_next_start(bed: Bed)
     (half / "key.pem").write_text("x")
     bed.host()
     assert not half.parent.exists()
+
+
+def test_a_line_that_left_the_file_can_be_forgotten_at_once_with_its_generations(
+    shared: Bed, master: FakeMaster
+) -> None:
+    shared.configure(shared.line("mail", "mail.example.org"))
+    shared.settle()
+    assert "shop" in shared.host().state.copies
+    gone = forgetting.forget(shared.host(), "shop")
+    assert gone == [1]
+    assert not any(master.made_keys[0].strip().encode() in path.read_bytes() for path in files_of(shared))
+    shared.settle()
+    assert master.copies[-1] == {}
+    assert forgetting.forget(shared.host(), "shop") == []
+
+
+def test_a_line_in_the_file_or_in_use_is_not_forgotten(shared: Bed) -> None:
+    with pytest.raises(Failed, match="take it out there first"):
+        forgetting.forget(shared.host(), "shop")
+    shared.configure(shared.line("mail", "mail.example.org"))
+    with pytest.raises(Failed, match="still in what is live here"):
+        forgetting.forget(shared.host(), "shop")
+
+
+def test_the_command_forgets_and_refuses_names_that_are_none(shared: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", str(shared.file)]
+    assert cli.main([*config, "forget", "shop"]) == 3
+    assert "take it out there first" in capsys.readouterr().err
+    assert cli.main([*config, "forget", "../../x"]) == 2
+    assert cli.main([*config, "forget", "gone", "--output", "json"]) == 0
+    assert '"changed": false' in capsys.readouterr().out
 
 
 def files_of(bed: Bed) -> list[Path]:
