@@ -55,6 +55,10 @@ class Carrier:
         self.wishes[name] = replace(wish, seq=None)
         return LineAnswer(name, "waiting", wish.names or ())
 
+    def hand_back(self, content: VersionContent) -> None:
+        """Never reached: a bundle is followed as it is."""
+        del content
+
     def report(self, report: Report) -> None:
         """What is said later of a line takes the place of what was said before."""
         told = {one.line: one for one in (*self.said.deployments, *report.deployments)}

@@ -168,6 +168,11 @@ class MasterClient:
         path = f"/v1/follower/lines/{line}/versions/{number}"
         return _read(VersionContent, self._verified("GET", path, most=messages.MOST_CONTENT_BYTES))
 
+    def hand_back(self, content: VersionContent) -> None:
+        """PUT /v1/follower/lines/{name}/versions/{n}: what the master lost; the same may be handed back again."""
+        path = f"/v1/follower/lines/{content.line}/versions/{content.version}"
+        self._verified("PUT", path, body=messages.encode(content))
+
     def report(self, report: Report) -> None:
         """POST /v1/follower/reports; the same report may be sent again."""
         self._verified("POST", "/v1/follower/reports", body=messages.encode(report))

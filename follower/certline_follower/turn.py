@@ -176,10 +176,12 @@ def _ask_master(host: Host, wait: int) -> ManifestAnswer:
     host.keeper.note_contact()
     if answer.signed is None:
         return answer
-    manifest = _believed(host, answer.signed)
+    signed, etag, manifest = answer.signed, answer.etag, _believed(host, answer.signed)
     if not host.keeper.read_only and handing_back.hand_back(host, manifest):
-        return _ask_master(host, 0)
-    following.follow(host, manifest, answer.signed, answer.etag)
+        again = host.client.manifest(None)
+        if again.signed is not None:
+            signed, etag, manifest = again.signed, again.etag, _believed(host, again.signed)
+    following.follow(host, manifest, signed, etag)
     return answer
 
 

@@ -21,6 +21,10 @@ class BadManifest(ValueError):
     """A manifest that must not be followed; the text says why."""
 
 
+class Rollback(BadManifest):
+    """It is older than what was followed before: the master's, if its signature holds, went back in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
     name: str  # logical, e.g. "ecdsa-p256/chain.pem"
@@ -122,9 +126,9 @@ def open_signed(
     if manifest.follower_id != follower_id:
         raise BadManifest("the manifest is for another follower")
     if manifest.epoch < epoch:
-        raise BadManifest(f"rollback: the manifest's epoch {manifest.epoch} is lower than {epoch}, seen before")
+        raise Rollback(f"rollback: the manifest's epoch {manifest.epoch} is lower than {epoch}, seen before")
     if manifest.epoch == epoch and manifest.serial < serial:
-        raise BadManifest(f"rollback: the manifest's serial {manifest.serial} is lower than {serial}, seen before")
+        raise Rollback(f"rollback: the manifest's serial {manifest.serial} is lower than {serial}, seen before")
     _check_times(manifest, now)
     _check_lines(manifest.lines)
     return manifest

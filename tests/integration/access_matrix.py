@@ -90,6 +90,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/follower/manifest": of_followers(),
     "PUT /v1/follower/lines/{name}": of_follower(200, 422, 422),  # {} asks for nothing new of a line that is there
     "GET /v1/follower/lines/{name}/versions/{number}": of_follower(),
+    "PUT /v1/follower/lines/{name}/versions/{number}": of_follower(422),  # BODIES has one of another line
     "POST /v1/follower/reports": of_followers(400),
     "POST /v1/follower/keys": of_followers(400),
     "GET /v1/whoami": read(),
@@ -148,6 +149,7 @@ ROWS: dict[str, Row] = {
 }
 
 BODIES: dict[str, object] = {
+    "PUT /v1/follower/lines/{name}/versions/{number}": {"line": "another", "version": 1, "files": {}},
     "POST /v1/signing-key/rotate": {"force": "perhaps"},
     "POST /v1/tokens/{name}": {"role": "viewer"},
     "POST /v1/lines/{name}/rollout": {"action": "continue"},

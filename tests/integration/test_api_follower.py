@@ -140,13 +140,6 @@ def test_a_report_with_a_state_that_does_not_exist_names_the_field(bed: Bed) -> 
     assert answer.json()["errors"][0]["field"] == "/deployments/0/state"
 
 
-def test_a_follower_that_has_seen_a_later_manifest_raises_an_alarm(bed: Bed) -> None:
-    host = bed.follower()
-    host.ask("POST", "/v1/follower/reports", encode(Report("a", 99, ())))
-    (event,) = bed.events("manifest.behind")
-    assert event.data == {"seen": 99, "here": 0}
-
-
 def test_what_holds_the_next_version_back_stands_in_the_manifest(bed: Bed) -> None:
     host = bed.follower()
     refusal = CaRefused("rejectedIdentifier", "not this name", FailureClass.NEEDS_PERSON)

@@ -65,6 +65,10 @@ WISH = shown(
 VERSION = shown(
     {"line": "blog", "version": 3, "files": {"ecdsa-p256/chain.pem": "-----BEGIN CERTIFICATE-----\n…"}},
 )
+HAND_BACK = shown(
+    status=204,
+    body={"line": "blog", "version": 4, "files": {"ecdsa-p256/chain.pem": "-----BEGIN CERTIFICATE-----\n…"}},
+)
 REPORT = shown(
     status=204,
     body={

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from certline_master.api import examples, key_changes, manifests, reports, version_content, wishes
+from certline_master.api import examples, handed_back, key_changes, manifests, reports, version_content, wishes
 from certline_master.api.context import By, Here, Raw
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.long_polls import LongPolls
@@ -16,6 +16,7 @@ from certline_shared.messages import encode
 from certline_shared.names import LINE_NAME_PATTERN
 
 MOST_WAIT = 55
+MOST_VERSION = 2**31 - 1
 JSON = "application/json"
 
 Local = Annotated[str, Path(pattern=f"^{LINE_NAME_PATTERN}$", description="the line's name in the follower's file")]
@@ -62,6 +63,20 @@ def put_line(name: Local, services: Here, caller: By, incoming: Raw) -> Response
 @router.get("/v1/follower/lines/{name}/versions/{number}", summary="The files of a version", **examples.VERSION)
 def version(name: Local, number: Annotated[int, Path(ge=1)], services: Here, caller: By) -> Response:
     return Response(encode(version_content.content(services, caller, name, number)), media_type=JSON)
+
+
+@router.put(
+    "/v1/follower/lines/{name}/versions/{number}",
+    summary="Hand back a version that the master lost",
+    status_code=204,
+    **examples.HAND_BACK,
+)
+def hand_back(
+    name: Local, number: Annotated[int, Path(ge=1, le=MOST_VERSION)], services: Here, caller: By, incoming: Raw
+) -> Response:
+    """Taken only after the master went back in time, for a line of this host alone, and higher than what it knows."""
+    handed_back.take(services, caller, name, number, incoming.body)
+    return Response(status_code=204)
 
 
 @router.post("/v1/follower/reports", summary="Report what is installed", status_code=204, **examples.REPORT)

@@ -294,6 +294,10 @@ class VersionRecords(Protocol):
         profile) exists already (the partial unique index); nothing is inserted then."""
         ...
 
+    def drop_unopened(self, caller: Caller, line_id: str) -> int:
+        """Forget versions whose orders no CA has heard of and no worker holds; how many."""
+        ...
+
     def set_state(
         self, caller: Caller, version_id: str, state: VersionState, *, now: datetime, failure: "Any" = None
     ) -> None:

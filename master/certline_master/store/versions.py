@@ -17,6 +17,7 @@ from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
 from certline_master.store.tables import certificates, lines, orders, versions, waves
+from certline_master.store.unopened import drop_unopened
 
 VERSION = Shape(Version, versions, without=("certificates",))
 CERTIFICATE = Shape(Certificate, certificates)
@@ -147,6 +148,10 @@ class Versions:
     ) -> None:
         caller.require(Role.OPERATOR)
         set_state(self._session, version_id, state, now=now, failure=failure)
+
+    def drop_unopened(self, caller: Caller, line_id: str) -> int:
+        caller.require(Role.OPERATOR)
+        return drop_unopened(self._session, line_id)
 
     def set_renewal(self, caller: Caller, certificate_id: str, renewal: Renewal) -> None:
         caller.require(Role.OPERATOR)
