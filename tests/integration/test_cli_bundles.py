@@ -1,6 +1,7 @@
 """`certline bundle` beside a real master and a real host: the files between them are carried by the test."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,14 +24,16 @@ def certline(master: Master, capsys: pytest.CaptureFixture[str]) -> Commands:
 class Vault:
     """A host that was enrolled once, and is offline since."""
 
-    def __init__(self, folder: Path, certline: Commands, name: str) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
         folder.mkdir()
         wish = f'[[line]]\nname = "web"\nnames = ["{name}.example.com"]\n'
         (folder / "certline-follower.toml").write_text(f'state_dir = "{folder}/state"\n{wish}')
-        token = folder / "token"
-        token.write_text(certline("follower", "create", name, "--grant", f"{name}.example.com").out)
-        assert self("enroll", "--token-file", token).code == 0
+
+    def enrol(self, string: str) -> None:
+        file = self.folder / "string"
+        file.write_text(string)
+        assert self("enroll", "--token-file", file).code == 0
 
     def __call__(self, *words: str | Path) -> Said:
         config = self.folder / "certline-follower.toml"
@@ -39,7 +42,9 @@ class Vault:
 
 @pytest.fixture
 def vault(tmp_path: Path, certline: Commands, request: pytest.FixtureRequest) -> Vault:
-    return Vault(tmp_path / "vault", certline, f"vault-{abs(hash(request.node.name)) % 10_000}")
+    made = Vault(tmp_path / "vault", f"vault-{zlib.crc32(request.node.name.encode())}")
+    made.enrol(certline("follower", "create", made.name, "--grant", f"{made.name}.example.com").out)
+    return made
 
 
 def test_a_bundle_goes_there_and_its_receipt_comes_back(certline: Commands, vault: Vault, tmp_path: Path) -> None:
@@ -55,6 +60,16 @@ def test_a_bundle_goes_there_and_its_receipt_comes_back(certline: Commands, vaul
     assert "line web is refused: " in said.refused(3)
     kinds = {event["kind"] for event in certline.json("event", "list")}
     assert {"bundle.created", "receipt.taken"} <= kinds
+
+
+def test_a_host_that_never_was_online_gets_its_bundle_and_gives_a_receipt(certline: Commands, tmp_path: Path) -> None:
+    vault = Vault(tmp_path / "vault", "vault-0")
+    keys = vault("keygen").out.strip()
+    vault.enrol(certline("follower", "create", "vault-0", "--grant", "vault-0.example.com", "--keys", keys).out)
+    bundle, receipt = tmp_path / "a.bundle", tmp_path / "a.receipt"
+    certline("bundle", "create", "vault-0", "--to", bundle).well()
+    assert vault("apply-bundle", bundle, "--receipt", receipt).code == 0
+    assert "followed manifest 1" in certline("bundle", "receipt", receipt).out
 
 
 def test_without_a_file_the_bundle_goes_to_standard_output_alone(certline: Commands, vault: Vault) -> None:
