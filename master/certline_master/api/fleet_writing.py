@@ -133,7 +133,13 @@ class Writing:
             FollowerState.INVITED,
             created=self.services.clock.now(),
         )
-        changed = replace(follower, grants=_grants(wanted.grants), groups=wanted.groups, networks=wanted.networks)
+        changed = replace(
+            follower,
+            grants=_grants(wanted.grants),
+            groups=wanted.groups,
+            networks=wanted.networks,
+            lock_clones=wanted.lock_clones,
+        )
         self.records.followers.save(self.caller, changed)
         if former is not None:
             saved = self.records.followers.by_id(SYSTEM, former.id)

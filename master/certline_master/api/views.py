@@ -80,6 +80,7 @@ class FollowerView:
     groups: tuple[str, ...]
     group_grants: dict[str, list[str]]  # what it has through its groups
     networks: tuple[str, ...]  # where its requests must come from; empty for anywhere
+    lock_clones: bool  # suspended at the first sign of another host with its identity
     agent: str | None
     created: datetime | None
     enrolled: datetime | None
@@ -91,7 +92,7 @@ class FollowerView:
         return cls(
             follower.name, follower.id, follower.owner, follower.state, follower.state_reason,
             _by_kind(follower.grants), follower.groups,
-            _by_kind(follower.group_grants), follower.networks, follower.agent, follower.created,
+            _by_kind(follower.group_grants), follower.networks, follower.lock_clones, follower.agent, follower.created,
             follower.enrolled, follower.last_seen, follower.manifest_serial,
         )  # fmt: skip
 

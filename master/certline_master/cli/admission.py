@@ -1,6 +1,7 @@
 """`certline follower pending`, `approve` and `reject`: hosts that introduced themselves."""
 
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -78,3 +79,15 @@ def reject(asked: Asked, fingerprint: str) -> None:
     """Send a host away that waits; it may introduce itself again."""
     asked.client.post("/v1/introductions/reject", {"fingerprint": fingerprint})
     asked.show({"rejected": fingerprint}, ["the host is sent away"])
+
+
+@follower.command("lock-clones")
+@click.argument("name")
+@click.option("--off", is_flag=True, help="Only tell, as by default.")
+@asks_master
+def lock_clones(asked: Asked, name: str, *, off: bool) -> None:
+    """Suspend a follower at the first sign that another host has its identity, instead of only telling."""
+    route = f"/v1/followers/{quote(name, safe='')}"
+    found = asked.client.get(route)
+    done = asked.client.put(route, desired_follower(found) | {"lock_clones": not off})
+    asked.show(done, [f"a possible clone of {name} is {'told' if off else 'told, and suspends it'}"])

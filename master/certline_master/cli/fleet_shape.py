@@ -134,6 +134,7 @@ class FollowerPart(_Part):
     grants: GrantsPart = GrantsPart()
     groups: list[str] = Field(default=[], description="groups whose grants it has beside its own")
     networks: list[str] = Field(default=[], description="CIDR: where its requests must come from; left out: anywhere")
+    lock_clones: bool = Field(default=False, description="suspend it when another host seems to have its identity")
 
 
 class FleetPart(_Part):

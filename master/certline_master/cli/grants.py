@@ -86,7 +86,7 @@ def networks(asked: Asked, name: str, networks: tuple[str, ...], *, anywhere: bo
 
 def desired_follower(found: Mapping[str, Any]) -> dict[str, Any]:
     """What to PUT for a follower to stay as it was found."""
-    return {"grants": found["grants"], "groups": found["groups"], "networks": found["networks"]}
+    return {name: found[name] for name in ("grants", "groups", "networks", "lock_clones")}
 
 
 @click.group()

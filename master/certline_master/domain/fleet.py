@@ -89,6 +89,7 @@ class DesiredFollower:
     grants: DesiredGrants = field(default_factory=DesiredGrants)
     groups: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()  # CIDR: where its requests must come from; none for anywhere
+    lock_clones: bool = False  # suspend it at the first sign of another host with its identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _with_names(line: DesiredLine) -> DesiredLine:
 
 def _with_grants(follower: DesiredFollower) -> DesiredFollower:
     groups, networks = tuple(sorted(set(follower.groups))), networks_of(follower.networks)
-    return DesiredFollower(_grants(follower.grants), groups, networks)
+    return DesiredFollower(_grants(follower.grants), groups, networks, follower.lock_clones)
 
 
 def _grants(grants: DesiredGrants) -> DesiredGrants:

@@ -218,7 +218,8 @@ class _Facts:
                 }
             case Follower():
                 grants, groups = _grants(thing.grants), sorted(thing.groups)
-                return {"grants": grants, "groups": groups, "networks": list(thing.networks)}
+                of_it = {"grants": grants, "groups": groups, "networks": list(thing.networks)}
+                return of_it | {"lock_clones": thing.lock_clones}
             case Group():
                 return {"grants": _grants(thing.grants)}
 
@@ -238,7 +239,8 @@ class _Facts:
                 }
             case DesiredFollower():
                 grants, groups = _wanted_grants(thing.grants), list(thing.groups)
-                return {"grants": grants, "groups": groups, "networks": list(thing.networks)}
+                of_it = {"grants": grants, "groups": groups, "networks": list(thing.networks)}
+                return of_it | {"lock_clones": thing.lock_clones}
             case DesiredGroup():
                 return {"grants": _wanted_grants(thing.grants)}
             case DesiredIssuer():
