@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -76,7 +77,13 @@ def identity_public(private: bytes) -> bytes:
 
 def sign(private: bytes, message: bytes) -> bytes:
     """A bare Ed25519 signature (manifests)."""
-    return Ed25519PrivateKey.from_private_bytes(private).sign(message)
+    return _loaded(private).sign(message)
+
+
+@lru_cache(maxsize=4)
+def _loaded(private: bytes) -> Ed25519PrivateKey:
+    """Loading costs as much as signing: the public half is made of it each time."""
+    return Ed25519PrivateKey.from_private_bytes(private)
 
 
 def verify(public: bytes, signature: bytes, message: bytes) -> bool:
