@@ -119,6 +119,15 @@ class NewHost:
     def enrol(
         self, message: EnrolRequest | None = None, *, keyid: str | None = None, created: datetime | None = None
     ) -> httpx.Response:
+        body, headers = self.prepared(message, keyid=keyid, created=created)
+        transport = httpx.HTTPTransport(local_address=self.address)
+        with httpx.Client(base_url=self.bed.url, transport=transport, timeout=60) as http:
+            return http.post("/v1/enroll", content=body, headers=headers)
+
+    def prepared(
+        self, message: EnrolRequest | None = None, *, keyid: str | None = None, created: datetime | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of the request."""
         body = encode(message or self.request())
         parts = signing.RequestParts("POST", HOST, "/v1/enroll", "", JSON, body)
         headers = signing.sign_request(
@@ -128,9 +137,7 @@ class NewHost:
             nonce=base64url(self.bed.engine.chance.token(16)),
             created=created or self.bed.clock.now(),
         )
-        transport = httpx.HTTPTransport(local_address=self.address)
-        with httpx.Client(base_url=self.bed.url, transport=transport, timeout=60) as http:
-            return http.post("/v1/enroll", content=body, headers=headers | {"Host": HOST, "Content-Type": JSON})
+        return body, headers | {"Host": HOST, "Content-Type": JSON}
 
     def believed(self, answer: httpx.Response) -> EnrolAnswer:
         """The answer's content, if its MAC holds."""
