@@ -39,6 +39,7 @@ class HostService:
     name: str
     reload: Sequence[str]
     check: Sequence[str] = ()
+    probes: Sequence[str] = ()  # addresses with their ports, to be looked at for one second
 
 
 class FollowerHost:
@@ -65,6 +66,8 @@ class FollowerHost:
         for service in services:
             parts += [f"[services.{service.name}]", f"reload = {json.dumps(list(service.reload))}"]
             parts += [f"check = {json.dumps(list(service.check))}"] if service.check else []
+            parts += ["probe_seconds = 1"] if service.probes else []
+            parts += [f'[[services.{service.name}.probe]]\nconnect = "{connect}"' for connect in service.probes]
         self.config_file.write_text("\n".join(part for part in parts if part) + "\n")
 
     def _line(self, line: HostLine) -> list[str]:
