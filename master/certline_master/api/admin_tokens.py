@@ -5,13 +5,14 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from certline_master.domain.model import AdminToken
 from certline_master.domain.networks import comes_from
 from certline_shared.chance import Chance
 from certline_shared.codec import base64url
 
+USUAL_LIFE = timedelta(days=365)
 _FORM = re.compile(r"certline_(?P<prefix>[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 
 

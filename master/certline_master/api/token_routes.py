@@ -20,8 +20,6 @@ from certline_shared.messages import time_text
 
 router = APIRouter(prefix="/v1/tokens", tags=["admin tokens"])
 
-USUAL_LIFE = timedelta(days=365)
-
 _TOKEN = {
     "id": "5c0f1d6e-2f5a-4f7c-8a3e-0f5b7c1d2e3f", "name": "deploy", "role": "operator", "prefix": "1f2e3d4c",
     "created": "2026-11-20T12:00:00Z", "expires": "2027-11-20T12:00:00Z", "last_used": "2026-11-20T12:03:00Z",
@@ -75,7 +73,7 @@ def create(
     networks = _networks(body.networks)
     if body.forever and body.ttl_seconds is not None:
         raise Invalid(Fault("/forever", "contradicts ttl_seconds: leave one of them out"))
-    life = timedelta(seconds=body.ttl_seconds) if body.ttl_seconds is not None else USUAL_LIFE
+    life = timedelta(seconds=body.ttl_seconds) if body.ttl_seconds is not None else admin_tokens.USUAL_LIFE
     expires = None if body.forever else services.clock.now() + life
     return services.store.write(
         lambda records: _add(services, records, caller, _Wish(name, body.role, expires, networks), "token.made")

@@ -25,10 +25,9 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The master to ask, and how its answer is to be shown."""
+class Shown:
+    """How a command shows what it found."""
 
-    client: AdminClient
     output: Literal["text", "json"]
     quiet: bool
 
@@ -43,6 +42,13 @@ class Asked:
     def note(self, text: str) -> None:
         """Something beside the answer: on stderr, so that JSON stays JSON."""
         click.echo(one_line(text), err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Shown):
+    """The master to ask, and how its answer is to be shown."""
+
+    client: AdminClient
 
 
 def asks_master(command: Callable[Concatenate[Asked, P], None]) -> Callable[..., None]:
@@ -63,7 +69,7 @@ def asks_master(command: Callable[Concatenate[Asked, P], None]) -> Callable[...,
     ) -> None:
         profile = find_profile(url, token_file, ca_file, config)
         with AdminClient(profile) as client:
-            command(Asked(client, output, quiet), **others)  # type: ignore[call-arg]  # click hands over by name
+            command(Asked(output, quiet, client), **others)  # type: ignore[call-arg]  # click hands over by name
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), run)
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import click
 
-from certline_master.cli.asking import Asked, asks_master, columns, on_terminal, shown_time
+from certline_master.cli import local_tokens
+from certline_master.cli.asking import Asked, Shown, asks_master, columns, on_terminal, shown_time
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
 from certline_master.cli.followers import Duration
 
@@ -21,7 +22,7 @@ def token() -> None:
     """Admin tokens of people and scripts: create, list, rotate, revoke."""
 
 
-@token.command()
+@click.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
 @click.option(
@@ -31,16 +32,48 @@ def token() -> None:
 @click.option("--network", "networks", metavar="CIDR", multiple=True, help="Good from there only; repeatable.")
 @_to
 @asks_master
-def create(
+def _by_api(
     asked: Asked, name: str, *, role: str, expires: int | None, forever: bool, networks: tuple[str, ...],
     to: Path | None,
 ) -> None:  # fmt: skip
-    """Make a token, and print it this once (on stdout, and nothing else)."""
-    if forever and expires is not None:
-        raise CommandFailed("--forever and --expires contradict each other: write one of them", WRONG)
+    _refuse_both(expires, forever=forever)
     with _kept(to) as keep:
         body = {"role": role, "ttl_seconds": expires, "forever": forever, "networks": list(networks)}
         _hand_over(asked, asked.client.post(_route(name), body), keep)
+
+
+@token.command(
+    params=[
+        *_by_api.params,
+        click.Option(["--local"], is_flag=True, help="On the master's machine, in its database: no token is needed."),
+    ]
+)
+@click.pass_context
+def create(context: click.Context, /, *, local: bool, **wished: Any) -> None:
+    """Make a token, and print it this once (on stdout, and nothing else).
+
+    With --local it is made by whoever may read the master's settings and write its database: the way back in when the
+    last admin token is lost.
+    """
+    if not local:
+        context.invoke(_by_api, **wished)
+        return
+    _refuse_both(wished["expires"], forever=wished["forever"])
+    with _kept(wished["to"]) as keep:
+        made = local_tokens.make(
+            context.obj,
+            wished["name"],
+            role=wished["role"],
+            seconds=wished["expires"],
+            forever=wished["forever"],
+            networks=wished["networks"],
+        )
+        _hand_over(Shown(wished["output"], wished["quiet"]), made, keep)
+
+
+def _refuse_both(expires: int | None, *, forever: bool) -> None:
+    if forever and expires is not None:
+        raise CommandFailed("--forever and --expires contradict each other: write one of them", WRONG)
 
 
 @token.command()
@@ -122,7 +155,7 @@ class _kept:  # noqa: N801 read as a word of the `with` statement
         self._filled = True
 
 
-def _hand_over(asked: Asked, made: dict[str, Any], keep: _kept) -> None:
+def _hand_over(asked: Shown, made: dict[str, Any], keep: _kept) -> None:
     """On stdout, or in the file and nowhere else."""
     if keep.path is not None:
         keep.write(made.pop("token"))
