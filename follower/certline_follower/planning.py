@@ -94,8 +94,9 @@ def plan(
     offered = {line.name: line for line in manifest.lines} if manifest else {}
     draft = Draft(state, now, found.astray, found.ends, found.forced, offered)
     asked = [_plan_line(draft, line, offered.get(line.name), manifest) for line in settings.lines] if manifest else []
-    # Reloads first: who is to blame is told by each generation's own reload.
-    local = [*_reloads(draft), *installations(draft, settings), *_probes(draft, settings)]
+    # Reloads first: who is to blame is told by each generation's own reload. But not of what is to be mended first.
+    now_owed, then_owed = _reloads(draft)
+    local = [*now_owed, *installations(draft, settings), *then_owed, *_probes(draft, settings)]
     reports = () if local else report_of(settings, state, manifest, draft.waits, found.skew)
     prune = (Prune("a generation was installed"),) if state.prune and not local else ()
     first = sorted((step for steps in asked for step in steps), key=_rank)
@@ -174,7 +175,14 @@ def _unusable(line: LineSettings, offered: ManifestLine, held: HeldLine) -> str 
     return None
 
 
-def _reloads(draft: Draft) -> Iterator[Step]:
+def _reloads(draft: Draft) -> tuple[list[Step], list[Step]]:
+    """Those whose outputs are in place, and the others."""
+    steps = list(_owed(draft))
+    astray = {name for name, debt in draft.state.debts.items() if any(line in draft.astray for line in debt.lines)}
+    return [step for step in steps if step.service not in astray], [step for step in steps if step.service in astray]
+
+
+def _owed(draft: Draft) -> Iterator[Reload]:
     for service, debt in draft.state.debts.items():
         if debt.retry is None:
             yield Reload(service, debt.generation, f"{', '.join(debt.lines)} changed")
