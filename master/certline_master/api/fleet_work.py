@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from certline_master.api.fleet_writing import Writing
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.consequences import consequences
 from certline_master.domain.errors import CaError, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
@@ -26,6 +27,7 @@ class FleetPlan:
     hash: str
     terms: tuple[str, ...]
     guard: str | None
+    consequences: tuple[str, ...] = ()  # of what is deleted or withdrawn, on hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class FleetWork:
             hash=self._digest(codec.canonical([asdict(change) for change in changes]).decode()),
             terms=tuple(sorted(url for url in terms if url)),
             guard=guard(changes, current, scope),
+            consequences=consequences(changes),
         )
 
     def _check(self, desired: DesiredFleet, current: Current, scope: Scope) -> dict[str, Directory]:

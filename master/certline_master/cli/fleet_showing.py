@@ -24,6 +24,7 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     if plan["orders"]:
         yield "orders that this causes, once the followers have sent their requests:"
         yield from (f"  {_order(order)}" for order in plan["orders"])
+    yield from plan.get("consequences", ())
     yield from (f"terms of service: {terms}" for terms in plan["terms"])
     if plan["guard"]:
         yield f"refused unless forced: {plan['guard']}"
