@@ -1,4 +1,4 @@
-"""What deleting or withdrawing something does beyond the master: said before it is done, since hosts keep files. Pure."""
+"""What deleting or withdrawing does beyond the master: said before it is done, since hosts keep their files. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
