@@ -15,6 +15,7 @@ import httpx
 from certline_master.api.admin_tokens import new_token
 from certline_master.api.app import build_app
 from certline_master.api.forwarded import TrustedProxies
+from certline_master.api.overload import MOST_WAITING
 from certline_master.api.services import MasterIdentity, Services
 from certline_master.connection import Patience
 from certline_master.domain.access import SYSTEM, Role
@@ -148,6 +149,7 @@ def running_master(
     proxies: TrustedProxies | None = None,
     patience: Patience | None = None,
     places: Places | None = None,
+    most_waiting: int = MOST_WAITING,
 ) -> Iterator[Bed]:
     """A master on that database, at http://127.0.0.1 on a free port."""
     clock, chance = FakeClock(), SeededChance()
@@ -174,6 +176,7 @@ def running_master(
         ready=lambda: not_ready[0] if not_ready else None,
         version="0.1.0",
         trusted_proxies=proxies or TrustedProxies(),
+        most_waiting=most_waiting,
     )
     app = build_app(services)
     tokens = {role: _make_token(store, role, chance, clock) for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN)}

@@ -98,12 +98,12 @@ _STATUS = {
 
 
 @router.get("/healthz", summary="The process answers", **_PLAIN)
-def healthz() -> PlainTextResponse:
+async def healthz() -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
 @router.get("/readyz", summary="The master can do its work", **_PLAIN)
-def readyz(services: Here) -> PlainTextResponse:
+async def readyz(services: Here) -> PlainTextResponse:
     why_not = services.ready()
     if why_not is not None:
         raise Refused("unavailable", why_not)
