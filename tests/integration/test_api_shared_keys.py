@@ -11,7 +11,7 @@ from certline_master.domain.custody import KEY_SECRET, Slot
 from certline_master.domain.model import FollowerState
 from certline_shared import sealing
 from certline_shared.certificates import matches
-from certline_shared.codec import from_base64url
+from certline_shared.codec import base64url, from_base64url
 from certline_shared.failpoints import watched
 from certline_shared.keys import from_pem, spki_sha256
 from tests.integration.api_bed import Bed, running_master, sqlite_url
@@ -99,6 +99,21 @@ def test_who_dies_between_the_record_and_the_answer_leaves_a_record(bed: Bed) ->
     assert len(bed.events("key.released")) == 1
     key_in(host, pulled(host, 1))
     assert len(bed.events("key.released")) == 1
+
+
+def test_who_dies_after_sealing_names_the_same_sealed_key_later(bed: Bed) -> None:
+    host = enrolled(bed, "web-1")
+    bed.engine.run()
+
+    def die(place: str) -> None:
+        if place == "key.sealed":
+            raise RuntimeError("killed")
+
+    with watched(die):
+        assert host.manifest().status_code == 500
+    with bed.store.read() as records:
+        (sealed,) = records.keys.sealed(SYSTEM, host.follower_id)
+    assert pulled(host, 1).files["ecdsa-p256/key.sealed"] == base64url(sealed.data)
 
 
 def test_a_host_without_the_grant_sees_no_such_line(bed: Bed) -> None:

@@ -156,7 +156,8 @@ def _live(snapshot: LineSnapshot) -> Version | None:
 def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime) -> str | None:
     line = snapshot.line
     if live is None:
-        return "the first certificate"
+        newest = snapshot.versions[0].state if snapshot.versions else None
+        return "the last one was revoked" if newest is VersionState.REVOKED else "the first certificate"
     held = {certificate.key_type: certificate for certificate in live.certificates}
     names = set(live.certificates[0].names)
     if names != set(line.names):

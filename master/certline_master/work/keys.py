@@ -103,6 +103,8 @@ def _keep_requests(
     kept = [one for found in records.keys.materials(SYSTEM, sorted(used)).values() for one in found]
     if not set(csrs) <= {one.id for one in kept if one.slot is Slot.CURRENT}:
         return False
+    if not _is_still_wished(records, line):
+        return False
     if not records.lines.looked(SYSTEM, line.id, was=line.next_look, then=now):
         return False
     for csr in csrs.values():
@@ -111,3 +113,11 @@ def _keep_requests(
         text = f"a request was made for its {csr.key_type} key"
         records.events.add(SYSTEM, "line.csr", f"line:{line.name}", text, now=now, data=data)
     return True
+
+
+def _is_still_wished(records: Records, line: Line) -> bool:
+    try:
+        now = records.lines.by_id(SYSTEM, line.id)
+    except NotFound:
+        return False
+    return (now.custody, now.names) == (Custody.MASTER, line.names)
