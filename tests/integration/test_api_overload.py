@@ -44,11 +44,10 @@ def test_beyond_the_room_requests_are_sent_away_and_those_inside_are_served(bed:
     headers = {"Authorization": f"Bearer {bed.tokens[Role.ADMIN]}", "Content-Type": "application/json"}
 
     def change(number: int) -> httpx.Response:
-        path = f"{bed.url}/v1/followers/host-{number}"
-        return httpx.put(path, headers=headers, content=b"{}", timeout=60)
+        return http.put(f"/v1/followers/host-{number}", headers=headers, content=b"{}")
 
     many = THREADS + ROOM + 30
-    with ThreadPoolExecutor(many) as people:
+    with _many_at_once(bed) as http, ThreadPoolExecutor(many) as people:
         asked = [people.submit(change, number) for number in range(many)]
         refused = _first_refusal(bed)
         stuck.set()
@@ -59,6 +58,10 @@ def test_beyond_the_room_requests_are_sent_away_and_those_inside_are_served(bed:
     sent_away = [answer for answer in [*answers, refused] if answer.status_code == 503]
     assert all(30 <= int(answer.headers["Retry-After"]) <= 300 for answer in sent_away)
     assert sum(answer.status_code == 200 for answer in answers) >= THREADS
+
+
+def _many_at_once(bed: Bed) -> httpx.Client:
+    return httpx.Client(base_url=bed.url, timeout=60, limits=httpx.Limits(max_connections=None))
 
 
 def _first_refusal(bed: Bed) -> httpx.Response:
@@ -72,9 +75,9 @@ def _first_refusal(bed: Bed) -> httpx.Response:
 
 def test_health_is_told_however_much_there_is_to_do(bed: Bed, stuck: threading.Event) -> None:
     headers = {"Authorization": f"Bearer {bed.tokens[Role.ADMIN]}"}
-    with ThreadPoolExecutor(THREADS + ROOM) as people:
+    with _many_at_once(bed) as http, ThreadPoolExecutor(THREADS + ROOM) as people:
         asked = [
-            people.submit(httpx.put, f"{bed.url}/v1/followers/h-{number}", headers=headers, content=b"{}", timeout=60)
+            people.submit(http.put, f"/v1/followers/host-{number}", headers=headers, content=b"{}")
             for number in range(THREADS + ROOM)
         ]
         _first_refusal(bed)
