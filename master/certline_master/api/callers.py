@@ -79,6 +79,18 @@ class Callers:
                 self._services.store.write(lambda records: records.tokens.used(SYSTEM, token.id, now))
         return Caller(Role(token.role), token.name)
 
+    def follower(self, incoming: Incoming) -> tuple[str | None, Caller | Exception]:
+        """The nonce that the answer is to be signed over, None when no follower is known by the request's key; and who
+        asks, or why nobody does.
+        """
+        nonce = None
+        try:
+            known = self.identify(incoming)
+            nonce = known.claims.nonce
+            return nonce, self.verify(known, incoming)
+        except Exception as error:  # noqa: BLE001 whatever it is, the answer to it is signed
+            return nonce, error
+
     def identify(self, incoming: Incoming) -> Known:
         """Whose key is said to have signed it. Raises Refused."""
         try:

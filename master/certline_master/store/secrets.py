@@ -38,9 +38,10 @@ class Secrets:
 
     def read(self, caller: Caller, kind: str, secret_id: str) -> bytes:
         row = self._session.row(_READ, {"wanted": secret_id, "sort": kind}) if caller.role is Role.SYSTEM else None
+        instance = instance_id(self._session)  # in any case: what is missing shall not be known by its time
         if row is None:
             raise NotFound("secret", secret_id)
-        place = Place(instance_id(self._session), kind, secret_id, row.version)
+        place = Place(instance, kind, secret_id, row.version)
         return self._session.vault.decrypt(row.data, place, self._key)
 
     def delete(self, caller: Caller, secret_id: str) -> None:
