@@ -1,7 +1,10 @@
 """A master that went back in time: it is told so, and shown what it lost, before anything here follows it."""
 
 import logging
+from datetime import datetime
 
+from certline_follower.faults import InstallFault
+from certline_follower.generation import LineMaterial
 from certline_follower.host import Host
 from certline_follower.master_client import AGENT
 from certline_follower.master_faults import MasterFault, Unreachable
@@ -30,24 +33,29 @@ def hand_back(host: Host, manifest: Manifest) -> bool:
     """
     if not 0 < host.state.epoch < manifest.epoch:
         return False
-    newer = [found for line in manifest.lines if (found := _newer(host, line)) is not None]
-    taken = [_was_taken(host, content) for content in newer]
+    try:
+        here = host.installer.materials()
+    except InstallFault:
+        return False
+    found = [_newer(line, here[line.name], host.now()) for line in manifest.lines if line.name in here]
+    taken = [_was_taken(host, content) for content in found if content is not None]
     return any(taken)
 
 
-def _newer(host: Host, line: ManifestLine) -> VersionContent | None:
-    """A version higher than what is offered, and still good."""
-    pulled = host.state.line(line.name).pulled
-    setting = next((one for one in host.settings.lines if one.name == line.name), None)
-    if pulled is None or setting is None or line.custody is not None or pulled.number <= (line.version or 0):
+def _newer(line: ManifestLine, here: LineMaterial, now: datetime) -> VersionContent | None:
+    """What is installed of the line, if it is higher than what is offered, for a key of this host, and still good."""
+    if line.custody is not None or here.is_copy or here.version <= (line.version or 0):
         return None
+    if not _is_good(here.chain_pem, now):
+        return None
+    return VersionContent(line.name, here.version, {f"{here.key_type}/chain.pem": here.chain_pem})
+
+
+def _is_good(chain: str, now: datetime) -> bool:
     try:
-        chain = host.material.chain(line.name, pulled, setting.key_type)
-        if read_chain(chain).not_after <= host.now():
-            return None
-    except (OSError, BadChain):
-        return None
-    return VersionContent(line.name, pulled.number, {f"{setting.key_type}/chain.pem": chain})
+        return read_chain(chain).not_after > now
+    except BadChain:
+        return False
 
 
 def _was_taken(host: Host, content: VersionContent) -> bool:

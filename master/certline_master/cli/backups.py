@@ -207,9 +207,9 @@ def _tell(done: Returned, output: Output, text: str) -> None:
 
 def _story(done: Returned) -> Iterator[str]:
     yield f"epoch {done.epoch}: each follower accepts the older state once, and says so in its log"
-    yield f"{many(done.orders_resumed, 'order')} go on where the CA has them; {many(done.orders_held, 'order')} wait"
+    yield f"orders that go on where the CA has them: {done.orders_resumed}; that wait: {done.orders_held}"
     yield f"no new order is opened before {shown_time(_iso(done.held_until))} (but by `line issue --force`)"
-    yield f"{many(done.enrolments_ended, 'enrolment string')} that nobody had used ended: make new ones"
+    yield f"enrolment strings that nobody had used, ended: {done.enrolments_ended}"
     yield ""
     yield "In force again, also what was revoked or changed after that moment. Look through these, one by one:"
     rows: list[tuple[str, ...]] = [
