@@ -149,7 +149,13 @@ def _facts(material: LineMaterial) -> LineFacts:
         raise InstallFault(f"{what}: the key is {key_type}, not {material.key_type}: it is not installed")
     ends = time_text(leaf.not_after)
     return LineFacts(
-        material.version, key_type, leaf.serial, leaf.spki_sha256, leaf.names, ends, is_copy=material.is_copy,
+        material.version,
+        key_type,
+        leaf.serial,
+        leaf.spki_sha256,
+        leaf.names,
+        ends,
+        is_copy=material.is_copy,
         not_before=time_text(leaf.not_before),
     )
 
