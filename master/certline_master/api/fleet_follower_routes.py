@@ -109,7 +109,7 @@ def _keep(
     """Of the secret only the MAC key stays, in the vault."""
     found = records.followers.get(caller, name)
     if found.state is FollowerState.ACTIVE and not replaces:
-        raise Conflict(f"follower {name} is enrolled: with replace, a rebuilt host takes its place")
+        raise Conflict(f"follower {name} is enrolled: for a rebuilt host that takes its place, --replace")
     if found.state in (FollowerState.REVOKED, FollowerState.SUSPENDED):
         raise Conflict(f"follower {name} is {found.state}: make a follower of another name")
     key = records.secrets.add(SYSTEM, SECRET_KIND, enrolment.mac_key(made.secret))

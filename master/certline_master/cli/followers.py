@@ -107,7 +107,9 @@ def _check_free(asked: Asked, name: str) -> None:
     if found["state"] == "revoked":
         first = f"`certline follower delete {name}`" if found["owner"] == "api" else "remove it from the fleet file"
         raise CommandFailed(f"the follower {name} is revoked for good: choose another name, or first {first}", REFUSED)
-    text = f"there is a follower {name} already: `certline follower token {name}` makes an enrolment string for it"
+    again = " --replace" if found["state"] == "active" else ""
+    command = f"`certline follower token {name}{again}`"
+    text = f"there is a follower {name} already: {command} makes an enrolment string for it"
     raise CommandFailed(text, REFUSED)
 
 
