@@ -131,7 +131,8 @@ def open_store(
     single change beside a running master. On Postgres it means nothing. Without `kek` the store is sealed.
     """
     found = database(url)
-    lock = WriterLock(found.sqlite_path) if exclusive and found.sqlite_path and _exists(found) else None
+    _refuse_missing(found)
+    lock = WriterLock(found.sqlite_path) if exclusive and found.sqlite_path else None
     try:
         refuse_unless_at_head(found)
         return SqlStore(found, kek, clock, chance, lock)
@@ -141,8 +142,7 @@ def open_store(
         raise
 
 
-def _exists(found: Database) -> bool:
+def _refuse_missing(found: Database) -> None:
     """A missing folder is told in words, not made."""
     if found.sqlite_path and not found.sqlite_path.exists():
         raise Unavailable(f"there is no database {found.sqlite_path}: run `certline init` or `certline migrate`")
-    return True
