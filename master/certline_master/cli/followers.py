@@ -1,9 +1,7 @@
 """`certline follower`: enrolled hosts, the string that enrols a new one, their grants, and their end."""
 
-import re
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +12,9 @@ from certline_master.cli.client import ProblemFailed
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
 from certline_master.cli.hosts import host_table, skew_text
 from certline_master.cli.lost_hosts import clear_up, worklist
+from certline_master.domain.durations import seconds_of
 from certline_shared import introduction
 from certline_shared.carried import MOST_CHARACTERS
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Duration(click.ParamType[int]):
@@ -28,10 +25,10 @@ class Duration(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a duration: write for example 30m, 12h or 2d", param, ctx)
-        return int(timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds())
+        try:
+            return seconds_of(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 _ttl = click.option(

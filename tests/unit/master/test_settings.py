@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_the_environment_overrides_the_file_member_by_member(tmp_path: Path, mon
     assert (found.api.listen, found.api.origins) == ("127.0.0.1:9443", ("https://master.example:8443",))
 
 
+def test_the_alarms_limits_are_lengths_of_time(tmp_path: Path) -> None:
+    text = MINIMAL + '[alarms]\ndeployed_within = "10m"\nsurvival_days = 1.5\n'
+    found = settings.load(written(tmp_path / "certline.toml", text)).alarms.limits()
+    assert (found.deployed_within, found.survival) == (timedelta(minutes=10), timedelta(hours=36))
+    usual = settings.load(written(tmp_path / "certline.toml", MINIMAL)).alarms.limits()
+    assert (usual.deployed_within, usual.survival) == (timedelta(minutes=75), None)
+
+
 def test_a_secret_of_the_environment_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "certline.toml")
     written(tmp_path / "url", "postgresql://certline:hunter2@db/certline\n")
@@ -134,6 +143,8 @@ def test_the_variables_of_the_admin_commands_are_no_settings(tmp_path: Path, mon
     ("text", "told"),
     [
         (MINIMAL + "[workers]\nthreads = 0\n", ":4: workers.threads: "),
+        (MINIMAL + '[alarms]\ndeployed_within = "soon"\n', ":4: alarms.deployed_within: 'soon' is not a duration"),
+        (MINIMAL + "[alarms]\nsurvival_days = 0\n", ":4: alarms.survival_days: "),
         (MINIMAL + '[workers]\n\nthreads = "many"\n', ":5: workers.threads: "),
         (MINIMAL + 'listn = "x"\n', ":3: api.listn: is not a setting; remove it"),
         (MINIMAL + "[worker]\nthreads = 1\n", ":3: worker: is not a setting; remove it"),
