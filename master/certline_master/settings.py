@@ -131,13 +131,17 @@ class Workers(_Section):
 
 def duration(text: str) -> str:
     """A length of time, as it is. Raises ValueError."""
-    seconds_of(text)
+    if not 60 <= seconds_of(text) <= MOST_DAYS * 86_400:
+        raise ValueError(f"{text!r} is less than a minute or more than {MOST_DAYS} days")
     return text
+
+
+MOST_DAYS = 3650
 
 
 class AlarmLimits(_Section):
     deployed_within: Annotated[str, AfterValidator(duration)] = "75m"
-    survival_days: float | None = Field(default=None, gt=0, le=3650)
+    survival_days: float | None = Field(default=None, gt=0, le=MOST_DAYS)
 
     def limits(self) -> Alarms:
         """As the master's parts take them."""

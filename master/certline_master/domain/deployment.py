@@ -12,8 +12,8 @@ from certline_master.domain.model import Deployment, DeploymentState, FollowerSt
 IN_TIME = timedelta(minutes=75)
 """How long a version may take to its goal: a follower that runs by the timer comes once in 50 to 70 minutes."""
 
-MOST_SKEW = timedelta(seconds=60)
-"""A clock that is further from the master's is told of."""
+LONGEST_WAIT = timedelta(days=31)
+"""A window opens sooner than that; no host can put its alarm off for good."""
 
 _STEPS = tuple(DeploymentState)
 _DONE = {
@@ -149,8 +149,9 @@ def waits_until(deployment: Deployment | None) -> datetime | None:
 
 
 def late_at(since: datetime, deployment: Deployment | None, in_time: timedelta = IN_TIME) -> datetime:
-    """When a version that has not arrived is late."""
-    return max(since, waits_until(deployment) or since) + in_time
+    """When a version that has not arrived is late, whatever the host says it waits for."""
+    until = min(waits_until(deployment) or since, since + LONGEST_WAIT)
+    return max(since, until) + in_time
 
 
 def wanted_since(

@@ -1,7 +1,7 @@
 """How far a follower is with a version: its standing, when it is late, and what a new report makes of an old one."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from certline_master.domain.deployment import (
     IN_TIME,
+    LONGEST_WAIT,
     NotDeployed,
     Receiver,
     Standing,
@@ -134,6 +135,12 @@ def test_a_host_that_waits_for_its_window_is_late_only_some_time_after_it_opened
     assert found.text == "web-1 has not installed version 3 yet: it waits until 2026-11-20 13:00 UTC"
     over = standing(Wanted("shop", host(), version(3), AGO, {3: waits}), NOW + HOUR + IN_TIME)
     assert over.late
+
+
+def test_no_host_can_put_its_alarm_off_for_good() -> None:
+    never = told(3, PULLED, at=AGO, retry_at=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert late_at(AGO, never) == AGO + LONGEST_WAIT + IN_TIME
+    assert "it waits until 9999-12-31" in stands(never).text
 
 
 def test_a_next_try_after_a_failure_moves_no_deadline() -> None:

@@ -144,6 +144,7 @@ def test_the_variables_of_the_admin_commands_are_no_settings(tmp_path: Path, mon
     [
         (MINIMAL + "[workers]\nthreads = 0\n", ":4: workers.threads: "),
         (MINIMAL + '[alarms]\ndeployed_within = "soon"\n', ":4: alarms.deployed_within: 'soon' is not a duration"),
+        (MINIMAL + '[alarms]\ndeployed_within = "999999d"\n', ":4: alarms.deployed_within: '999999d' is less than"),
         (MINIMAL + "[alarms]\nsurvival_days = 0\n", ":4: alarms.survival_days: "),
         (MINIMAL + '[workers]\n\nthreads = "many"\n', ":5: workers.threads: "),
         (MINIMAL + 'listn = "x"\n', ":3: api.listn: is not a setting; remove it"),
