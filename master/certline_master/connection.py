@@ -40,7 +40,7 @@ class Patience:
 class Connection(HttpToolsProtocol):
     """httptools reads the requests (and refuses what can be read in two ways); this says for how long and how much."""
 
-    def __init__(self, place: Place, patience: Patience, **known: Any) -> None:
+    def __init__(self, place: Place, patience: Patience, since: float, **known: Any) -> None:
         super().__init__(**known)
         self._place, self._patience = place, patience
         self._begun = False  # a request's first byte came, its last one did not
@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
         self._beside_body = 0  # bytes of the request under way that are not its body
         self._refusal = (400, "this cannot be read as a request, or not in one way only")
         self._timer: asyncio.TimerHandle | None = None
-        self._arm(patience.read_seconds)
+        self._arm(since + patience.read_seconds - self.loop.time())
 
     # --- the connection ---
 

@@ -48,7 +48,8 @@ class Door:
         self._listener, self._tls, self._places, self._unwelcome = listener, tls, places, unwelcome
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, connection: Callable[[Place], Connection]) -> None:
+    def open(self, connection: Callable[[Place, float], Connection]) -> None:
+        """`connection` makes one for a client that is there since a time of the loop."""
         self._connection = connection
         self._start(self._accept())
 
@@ -81,21 +82,40 @@ class Door:
         if place is None:
             accepted.close()
             return
-        self._start(self._begin(accepted, self._connection(place)))
+        self._start(self._begin(accepted, place, asyncio.get_running_loop().time()))
 
-    async def _begin(self, accepted: socket.socket, connection: Connection) -> None:
-        """The TLS handshake has the same limit as what is read after it, which counts from now too."""
-        seconds = {"handshake": self.patience.read_seconds, "shutdown": CLOSING_SECONDS} if self._tls else {}
-        more = {f"ssl_{name}_timeout": value for name, value in seconds.items()}
+    async def _begin(self, accepted: socket.socket, place: Place, since: float) -> None:
+        """Nothing is made for a client before its first byte: one that says nothing costs next to nothing."""
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._tls, **more
-            )
+            async with asyncio.timeout_at(since + self.patience.read_seconds):
+                await _first_byte(accepted)
+        except (TimeoutError, asyncio.CancelledError):
+            accepted.close()
+            place.leave()
+            return
+        await self._open(accepted, self._connection(place, since), since)
+
+    async def _open(self, accepted: socket.socket, connection: Connection, since: float) -> None:
+        """The TLS handshake has no limit of its own: what is left of it is for all that is read."""
+        loop = asyncio.get_running_loop()
+        left = max(0.001, since + self.patience.read_seconds - loop.time())
+        more = {"ssl_handshake_timeout": left, "ssl_shutdown_timeout": CLOSING_SECONDS} if self._tls else {}
+        try:
+            await loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._tls, **more)
         except OSError:  # not TLS, too old, too slow, or gone: nothing that an operator could act on
             connection.forget()
         except asyncio.CancelledError:
             connection.forget()
             raise
+
+
+async def _first_byte(accepted: socket.socket) -> None:
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(accepted, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(accepted)
 
 
 def _cut(accepted: socket.socket) -> None:

@@ -85,9 +85,9 @@ class ApiServer(uvicorn.Server):
         self.servers = [self._door]  # type: ignore[list-item]  # it closes as asyncio's do, which is all that is asked
         self.started = True
 
-    def _connection(self, place: Place) -> Connection:
+    def _connection(self, place: Place, since: float) -> Connection:
         known = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        return Connection(place, self._door.patience, **known)
+        return Connection(place, self._door.patience, since, **known)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping()
