@@ -142,8 +142,8 @@ def merged(former: Deployment | None, said: Deployment) -> Deployment:
 
 
 def waits_until(deployment: Deployment | None) -> datetime | None:
-    """Until when the host waits on purpose, for its maintenance window or a version's first valid moment: it tells a next
-    try, but no error.
+    """Until when the host waits on purpose, for its maintenance window or a version's first valid moment: it tells a
+    next try, but no error.
     """
     return deployment.retry_at if deployment and not deployment.error else None
 
