@@ -37,7 +37,6 @@ SEEN_TABLES = {
     "keys",
     "line_csrs",
     "lines",
-    "sealed_keys",
     "versions",
     "waves",
 }
