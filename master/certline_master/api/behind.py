@@ -15,7 +15,10 @@ _ADVICE = "was an old backup or snapshot put in place? Stop, restore the newest 
 
 def look(records: Records, caller: Caller, report: Report, follower: Follower, *, epoch: int, now: datetime) -> None:
     """Compare what the follower followed with what there is here; one event an hour, whichever follower tells."""
-    seen, here = (report.epoch or epoch, report.manifest_serial), (epoch, follower.manifest_serial)
+    seen, here = (
+        (epoch if report.epoch is None else report.epoch, report.manifest_serial),
+        (epoch, follower.manifest_serial),
+    )
     if seen <= here or _was_told(records, now):
         return
     text = f"{caller.name} has seen manifest {seen[1]} of epoch {seen[0]}, here is {here[1]} of {here[0]}: {_ADVICE}"
