@@ -1,6 +1,5 @@
 """A request as it came over the wire, before anything in it is believed."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -8,10 +7,9 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from certline_master.api.problems import Refused, TooLarge
+from certline_master.api.problems import TooLarge
 from certline_shared.signing import BadSignature, RequestParts
 
-BODY_SECONDS = 10.0
 PROTOCOL_HEADER = "certline-protocol"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -63,16 +61,11 @@ def authority_of(origin: str) -> str:
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body. Raises Refused when it is over `most` bytes or does not come within BODY_SECONDS."""
+    """The whole body. Raises Refused when it is over `most` bytes. How long it may take is the listener's concern."""
     announced = dict(scope["headers"]).get(b"content-length", b"0")
     if not announced.isdigit() or int(announced[:20]) > most:
         raise TooLarge(most)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read(receive, most)
-    except TimeoutError:
-        text = f"the body did not come within {BODY_SECONDS:.0f} seconds"
-        raise Refused("bad-message", text, status=408, headers={"Connection": "close"}) from None
+    return await _read(receive, most)
 
 
 async def _read(receive: Receive, most: int) -> bytes:
