@@ -65,7 +65,6 @@ def rotate(records: Records, now: datetime) -> Identity:
     records.instance.set(SYSTEM, f"{SIGNING_KEY}:next", made)
     records.instance.set(SYSTEM, ANNOUNCED, time_text(now))
     records.secrets.delete(SYSTEM, ended)
-    records.identities.renew_manifests(SYSTEM)
     return load(records)
 
 

@@ -80,7 +80,7 @@ EXPECTED = {
     http: delete save
     followers: add_token delete save set_grants
     groups: delete save
-    identities: admit renew_manifests
+    identities: admit
     introductions: add approve drop
     lines: drop_csrs looked pause
     versions: drop_unopened mark_replaced open set_renewal set_state

@@ -206,10 +206,6 @@ class IdentityRecords(Protocol):
         """
         ...
 
-    def renew_manifests(self, caller: Caller) -> None:
-        """What stands in every manifest has changed."""
-        ...
-
     def use_protocol(self, caller: Caller, follower_id: str, version: int) -> bool:
         """Remember the highest version of the protocol that it used."""
         ...

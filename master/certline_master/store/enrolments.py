@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, true, update
+from sqlalchemy import insert, select, update
 
 from certline_master.domain.model import FollowerState
 from certline_master.domain.ports import EnrolmentToken
@@ -36,7 +36,6 @@ _ACTIVATE = (
         agent=param("agent"),
         enrolled=param("now", followers.c.enrolled),
         last_seen=param("now", followers.c.enrolled),
-        manifest_stale=true(),
         protocol=1,  # a rebuilt host may have another release
         **NO_NEXT_KEYS,
         **FROM_THE_START,

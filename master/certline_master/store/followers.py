@@ -84,7 +84,6 @@ class Followers:
         """What it is enrolled with, and what it reported, is written only when the follower is new."""
         caller.require(Role.OPERATOR)
         row = FOLLOWER.write(follower) | {"created": follower.created or self._session.clock.now()}
-        row |= {"manifest_stale": True}
         with self._session.all_or_nothing(f"there is another follower {follower.name!r} already"):
             self._session.run(_SAVE.on(self._session), row)
         self.set_grants(caller, follower.id, follower.grants)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Text, delete, func, insert, literal, select, true, type_coerce, update
+from sqlalchemy import Text, delete, func, insert, literal, select, type_coerce
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Conflict, NotFound
@@ -25,7 +25,6 @@ _DROP_GRANTS = delete(group_grants).where(group_grants.c.group_id == param("want
 _LISTED = type_coerce(followers.c.groups, Text())
 _IS_MEMBER = func.replace(_LISTED, literal('"') + param("group") + literal('"'), "") != _LISTED
 _A_MEMBER = select(followers.c.name).where(_IS_MEMBER).order_by(followers.c.name).limit(1)
-_STALE = update(followers).where(_IS_MEMBER).values(manifest_stale=true())
 
 
 class Groups:
@@ -50,7 +49,6 @@ class Groups:
         self._session.run(_DROP_GRANTS, {"wanted": group.id})
         rows = [{"group_id": group.id, "kind": one.kind, "name": one.name} for one in dict.fromkeys(group.grants)]
         self._session.run(_ADD_GRANT, rows)
-        self._session.run(_STALE, {"group": group.name})
 
     def delete(self, caller: Caller, name: str) -> None:
         """Raises Conflict while a follower is in it."""

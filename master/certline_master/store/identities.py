@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, true, update
+from sqlalchemy import or_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
@@ -48,7 +48,6 @@ _TAKE = (
     .values(
         identity_key=followers.c.next_identity_key,
         sealing_key=followers.c.next_sealing_key,
-        manifest_stale=true(),
         **NO_NEXT_KEYS,
     )
 )
@@ -61,7 +60,6 @@ _ADMIT = (
         sealing_key=param("sealing", followers.c.sealing_key),
         agent=param("program"),
         enrolled=param("now", followers.c.created),
-        manifest_stale=true(),
         **NO_NEXT_KEYS,
         **FROM_THE_START,
     )
@@ -99,9 +97,6 @@ _RAISE_PROTOCOL = (
     .values(protocol=number("version"))
     .execution_options(**UNSEEN)
 )
-
-
-_RENEW_ALL = update(followers).values(manifest_stale=true())
 
 
 class Identities:
@@ -152,10 +147,6 @@ class Identities:
     def use_protocol(self, caller: Caller, follower_id: str, version: int) -> bool:
         _check(caller, follower_id)
         return bool(self._session.run(_RAISE_PROTOCOL, {"wanted": follower_id, "version": version}))
-
-    def renew_manifests(self, caller: Caller) -> None:
-        caller.require(Role.SYSTEM)
-        self._session.connection.execute(_RENEW_ALL)
 
 
 def _check(caller: Caller, follower_id: str) -> None:

@@ -27,7 +27,7 @@ _HOLD_ORDERS = (
     .values(due=param("until", orders.c.due), ready_at=param("until", orders.c.due), worker=None, lease_until=None)
 )
 _RESUMED = select(func.count()).select_from(orders).where(LIVE_ORDER, orders.c.url.is_not(None))
-_NEW_MANIFESTS = update(followers).values(manifest_tag=None, manifest_stale=True)
+_NEW_MANIFESTS = update(followers).values(manifest_tag=None)
 
 
 @dataclass(frozen=True, slots=True)

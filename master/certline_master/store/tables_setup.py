@@ -152,8 +152,6 @@ followers = Table(
     Column("protocol", Integer, nullable=False),
     Column("skew_seconds", BigInteger),
     text("state_reason", optional=True),
-    # The store's own: something its manifest is made of has changed since manifest_tag was written.
-    Column("manifest_stale", Boolean, nullable=False),
 )
 
 groups = Table(

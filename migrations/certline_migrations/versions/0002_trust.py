@@ -75,7 +75,6 @@ def _followers() -> None:
     op.add_column("followers", sa.Column("protocol", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("followers", sa.Column("skew_seconds", sa.BigInteger(), nullable=True))
     op.add_column("followers", _text("state_reason", optional=True))
-    op.add_column("followers", sa.Column("manifest_stale", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.create_table(
         "groups",
         _text("id"),

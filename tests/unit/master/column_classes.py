@@ -54,7 +54,7 @@ CLASSES = {
         "manifest_tag": HASHED, "groups": NAMES, "networks": NAMES, "next_identity_key": PUBLIC,
         "next_sealing_key": PUBLIC, "next_keys_since": TIMES, "sequence": PUBLIC, "sequence_digest": HASHED,
         "sequence_address": NAMES, "clone_told": TIMES, "lock_clones": PUBLIC, "protocol": PUBLIC,
-        "skew_seconds": PUBLIC, "state_reason": TEXT, "manifest_stale": PUBLIC,
+        "skew_seconds": PUBLIC, "state_reason": TEXT,
     },
     "groups": {"id": ID, "name": NAMES, "owner": PUBLIC},
     "group_grants": {"group_id": ID, "kind": PUBLIC, "name": NAMES},
