@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from certline_master.domain.alarms import Alarms
 from certline_master.domain.durations import seconds_of
+from certline_master.domain.outbound import Outbound, place_of
 
 NAME = "certline.toml"
 SYSTEM_FOLDER = Path("/etc/certline")
@@ -124,6 +125,20 @@ class Dns(_Section):
     nameservers: tuple[Address, ...] = ()
 
 
+def _places(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(place_of(text) for text in texts)
+
+
+class Outgoing(_Section):
+    """`private`: hosts and networks off the public Internet where CAs may be."""
+
+    private: Annotated[tuple[str, ...], AfterValidator(_places)] = ()
+
+    def policy(self) -> Outbound:
+        """As the master's parts take it."""
+        return Outbound.of(self.private)
+
+
 class Workers(_Section):
     threads: int = Field(default=16, ge=1, le=200)
     orders_at_once: int = Field(default=50, ge=1, le=10_000)
@@ -209,6 +224,7 @@ class Settings(BaseSettings):
     http01: Http01 = Http01()
     responder: Responder = Responder()
     dns: Dns = Dns()
+    outbound: Outgoing = Outgoing()
     workers: Workers = Workers()
     alarms: AlarmLimits = AlarmLimits()
     logging: Logging = Logging()
@@ -375,6 +391,9 @@ kek = "{kek}"
 
 # [dns]                           # resolvers for CNAMEs and name servers; the system's when left out
 # nameservers = ["127.0.0.1:53"]
+
+# [outbound]                      # CAs of your own: hosts and networks off the public Internet that may be asked
+# private = ["ca.internal.example", "10.0.0.0/8"]
 
 # [workers]
 # threads = 16

@@ -12,6 +12,7 @@ from certline_master.api.limits import Rates
 from certline_master.api.services import Services
 from certline_master.audit_sinks import FileSink, SyslogSink
 from certline_master.ca.authorities import AcmeAuthorities
+from certline_master.ca.dialling import Dialler
 from certline_master.challenges import http01, responder, rfc2136
 from certline_master.challenges.endpoint import Endpoint, parse
 from certline_master.challenges.own_zones import OwnZonesFirst
@@ -101,7 +102,8 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
         raise Sealed(why)
     with store.read() as records:
         own = identity.load(records)
-    bell, authorities = LocalBell(), AcmeAuthorities(clock, chance)
+    bell, dialler = LocalBell(), Dialler(settings.outbound.policy())
+    authorities = AcmeAuthorities(clock, chance, dialler=dialler)
     listeners, solvers, dns = _challenges(settings, store, clock)
     worker = THE_ONLY_WORKER if settings.store.url.startswith("sqlite") else chance.uuid()
     limits = Limits(threads=settings.workers.threads, orders_at_once=settings.workers.orders_at_once)

@@ -21,6 +21,7 @@ from tests.end_to_end.waiting import eventually
 from tests.testbed.program import Program, TestbedError
 
 LOOPBACK = "127.0.0.1"
+CA_IS_HERE = '\n[outbound]\nprivate = ["localhost"]\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class MasterProcess:
         """The settings that a test needs; and the local profile, which asks at 127.0.0.1, where we may not listen."""
         with self.config_file.open("a") as file:
             file.write(self._more_settings())
+            file.write("" if self.release else CA_IS_HERE)  # a former release knows no such setting
         profile = self.folder / "admin.toml"
         lines = [line for line in profile.read_text().splitlines() if not line.startswith("url")]
         profile.write_text("\n".join([f'url = "{self.origin}"', *lines, ""]))
@@ -113,6 +115,15 @@ class MasterProcess:
 
     def kill9(self) -> None:
         self._running.kill9()
+
+    def upgrade(self) -> None:
+        """From a former release to the present one, as its CHANGELOG tells who has a CA of their own."""
+        self.stop()
+        self.release = []
+        with self.config_file.open("a") as file:
+            file.write(CA_IS_HERE)
+        self.command("migrate").well()
+        self.start()
 
     def restart(self, *, failpoint: str | None = None) -> None:
         self.stop()

@@ -73,10 +73,7 @@ def _survives_the_upgrade(here: Bed, master: MasterProcess, former: str, folder:
     host.sync().well(CHANGED)
     first = master.live_serial("www@web") or ""
 
-    master.stop()
-    master.release = PRESENT
-    master.command("migrate").well()
-    master.start()
+    master.upgrade()
     host.sync().well(NOTHING)
     assert master.live_serial("www@web") == first
 

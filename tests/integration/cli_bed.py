@@ -23,6 +23,7 @@ from certline_master.cli.main import run
 from tests.testbed.ports import free_port
 from tests.testbed.program import Program
 
+CA_IS_HERE = '\n[outbound]\nprivate = ["localhost", "127.0.0.0/8"]\n'  # Pebble is
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CERTLINE_")}
 
 
@@ -130,6 +131,8 @@ def _made_once() -> Master:
     atexit.register(shutil.rmtree, made.folder)
     origin = f"https://localhost:{made.port}"
     assert run(["init", "--origin", origin, "--dir", str(made.folder), "--listen", f"127.0.0.1:{made.port}"]) == 0
+    with made.config.open("a") as file:
+        file.write(CA_IS_HERE)
     return made
 
 

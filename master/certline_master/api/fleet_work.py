@@ -8,7 +8,7 @@ from certline_master.api.fleet_writing import Writing
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.consequences import consequences
-from certline_master.domain.errors import CaError, CaUnreachable, Conflict, Fault, Invalid
+from certline_master.domain.errors import CaError, CaOffLimits, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
 from certline_master.domain.fleet_faults import faults, unknown_profiles, unproven
@@ -148,7 +148,9 @@ class FleetWork:
 
 
 def _with_advice(error: CaError) -> str:
-    return f"{error}: correct the URL, or let this master reach it" if isinstance(error, CaUnreachable) else str(error)
+    if isinstance(error, CaOffLimits) or not isinstance(error, CaUnreachable):
+        return str(error)
+    return f"{error}: correct the URL, or let this master reach it"
 
 
 def _address(issuer: Issuer) -> "tuple[str, str | None]":

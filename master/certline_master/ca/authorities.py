@@ -4,6 +4,7 @@ import threading
 
 from certline_master.ca.account_key import AccountKey
 from certline_master.ca.accounts import Account
+from certline_master.ca.dialling import UNBOUND, Dialler
 from certline_master.ca.directory_client import DirectoryClient
 from certline_master.ca.endpoint import Count, Endpoint
 from certline_master.ca.transport import EXCHANGE_SECONDS
@@ -18,13 +19,21 @@ class AcmeAuthorities:
     """Thread-safe; one for the life of the process."""
 
     def __init__(
-        self, clock: Clock, chance: Chance, *, count: Count = lambda _: None, seconds: float = EXCHANGE_SECONDS
+        self,
+        clock: Clock,
+        chance: Chance,
+        *,
+        count: Count = lambda _: None,
+        seconds: float = EXCHANGE_SECONDS,
+        dialler: Dialler = UNBOUND,
     ) -> None:
-        """`count` is called with the kind of each request (see endpoint.Count); `seconds` is the deadline of one."""
+        """`count` is called with the kind of each request (see endpoint.Count); `seconds` is the deadline of one;
+        `dialler` knows where CAs may be: anywhere, unless it is told otherwise."""
         self._clock = clock
         self._chance = chance
         self._count = count
         self._seconds = seconds
+        self._dialler = dialler
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._clients: dict[tuple[Endpoint, bytes, str | None], DirectoryClient] = {}
         self._lock = threading.Lock()
@@ -56,5 +65,7 @@ class AcmeAuthorities:
     def _endpoint(self, issuer: Issuer) -> Endpoint:
         which = (issuer.directory_url, issuer.ca_certificates)
         if which not in self._endpoints:
-            self._endpoints[which] = Endpoint(*which, self._clock, self._count, seconds=self._seconds)
+            self._endpoints[which] = Endpoint(
+                *which, self._clock, self._count, seconds=self._seconds, dialler=self._dialler
+            )
         return self._endpoints[which]

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from certline_master.ca.dialling import UNBOUND, Dialler
 from certline_master.ca.nonces import NoncePool, is_nonce
 from certline_master.ca.origin import Origin
 from certline_master.ca.problems import failure_of, read_object
@@ -30,6 +31,7 @@ class Endpoint:
         count: Count,
         *,
         seconds: float = EXCHANGE_SECONDS,
+        dialler: Dialler = UNBOUND,
     ) -> None:
         """Raises CaUnreachable when the URL or the certificates cannot be used."""
         self.origin = Origin.of_directory(directory_url)
@@ -38,7 +40,7 @@ class Endpoint:
         self.nonces = NoncePool(clock)
         self._url = directory_url
         self._count = count
-        self._transport = Transport(self.origin, ca_certificates, clock, seconds=seconds)
+        self._transport = Transport(self.origin, ca_certificates, clock, seconds=seconds, dialler=dialler)
         self._listing: tuple[float, Listing] | None = None
         self._fault: tuple[float, CaError] | None = None
         self._lock = threading.Lock()

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from certline_master.domain.errors import CaRefused, CaUnreachable
 from certline_master.domain.model import FailureClass
+from certline_master.domain.outbound import BadHost, host_of
 
 MOST_URL_LENGTH = 2048
 
@@ -15,7 +16,7 @@ _PLAIN = re.compile(f"[!-~]{{1,{MOST_URL_LENGTH}}}")  # no space, no control cha
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A CA's host (lower case, without brackets) and port."""
+    """A CA's host (in normal form, without brackets) and port."""
 
     host: str
     port: int
@@ -30,7 +31,12 @@ class Origin:
             raise _wrong_directory(url, "is no https URL: write one such as https://ca.example/directory")
         if parts.username is not None:
             raise _wrong_directory(url, "holds a user name: remove it, ACME has none")
-        return cls(parts.hostname, parts.port or 443)
+        if parts.port == 0:
+            raise _wrong_directory(url, "names port 0: write the port that the CA listens on")
+        try:
+            return cls(host_of(parts.hostname), parts.port or 443)
+        except BadHost as why:
+            raise _wrong_directory(url, f"cannot be used, for its host {why}") from None
 
     @property
     def authority(self) -> str:
@@ -38,18 +44,19 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 443 else f"{host}:{self.port}"
 
+    @property
+    def _ours(self) -> "list[tuple[str, str, int | None, None]]":
+        """Scheme, host, port and user of our URLs; the usual port may be left out."""
+        ports = [self.port, None] if self.port == 443 else [self.port]
+        return [("https", self.host, port, None) for port in ports]
+
     def target(self, url: str) -> str:
         """Path and query of a URL on this origin.
 
         Raises CaRefused for any other URL: a CA must not be able to send us elsewhere (security note, T6).
         """
         parts = _split(url)
-        if parts is None or (parts.scheme, parts.hostname, parts.port or 443, parts.username) != (
-            "https",
-            self.host,
-            self.port,
-            None,
-        ):
+        if parts is None or (parts.scheme, _host(parts), parts.port, parts.username) not in self._ours:
             shown = ascii(url if len(url) <= 200 else url[:200] + "…")
             raise CaRefused(
                 "foreignUrl",
@@ -57,6 +64,13 @@ class Origin:
                 FailureClass.FIX_CONFIGURATION,
             )
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _host(parts: SplitResult) -> str | None:
+    try:
+        return host_of(parts.hostname or "")
+    except BadHost:
+        return None
 
 
 def _split(url: str) -> SplitResult | None:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 import httptools
 
+from certline_master.ca.dialling import UNBOUND, Dialler
 from certline_master.ca.origin import Origin
 from certline_master.domain.errors import CaUnreachable
 from certline_master.domain.model import FailureClass
@@ -46,11 +47,18 @@ class Transport:
     """Connections to one origin, kept open between requests. Thread-safe."""
 
     def __init__(
-        self, origin: Origin, ca_certificates: str | None, clock: Clock, *, seconds: float = EXCHANGE_SECONDS
+        self,
+        origin: Origin,
+        ca_certificates: str | None,
+        clock: Clock,
+        *,
+        seconds: float = EXCHANGE_SECONDS,
+        dialler: Dialler = UNBOUND,
     ) -> None:
         """`ca_certificates` (PEM) are the only roots trusted, None for the system's. Raises CaUnreachable when they
         cannot be read."""
         self.origin = origin
+        self._dialler = dialler
         self._tls = _tls_context(ca_certificates)
         self._clock = clock
         self._seconds = seconds
@@ -64,7 +72,8 @@ class Transport:
     def send(self, method: str, url: str, *, body: bytes = b"", accept: str = "*/*") -> Answer:
         """One request and its whole answer, whatever its status.
 
-        `body` is a JWS. Raises CaRefused for a URL on another host, else CaUnreachable; nothing is sent twice.
+        `body` is a JWS. Raises CaRefused for a URL on another host, else CaUnreachable (CaOffLimits when its host
+        must not be asked where it is); nothing is sent twice.
         """
         target = self.origin.target(url)
         until = self._clock.monotonic() + self._seconds
@@ -131,7 +140,7 @@ class Transport:
         connection.close()
 
     def _connect(self, until: float) -> ssl.SSLSocket:
-        plain = self._dial(until)
+        plain = self._dialler.dial(self.origin, lambda: self._left(until))
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.settimeout(self._left(until))
@@ -139,23 +148,6 @@ class Transport:
         except BaseException:
             plain.close()
             raise
-
-    def _dial(self, until: float) -> socket.socket:
-        """A connection to the first address that takes one."""
-        fault: OSError = OSError("its name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self.origin.host, self.origin.port, type=socket.SOCK_STREAM
-        ):
-            plain = socket.socket(family, kind, protocol)
-            try:
-                plain.settimeout(self._left(until))
-                plain.connect(address)
-            except OSError as error:
-                plain.close()
-                fault = error
-            else:
-                return plain
-        raise fault
 
     def _unreachable(self, what: str) -> CaUnreachable:
         return CaUnreachable(f"the CA at https://{self.origin.authority} {what}")

@@ -11,6 +11,7 @@ DomainError
 ├── LeaseLost         another worker has taken this order over
 ├── CaError           the CA said no, or could not be asked
 │   ├── CaUnreachable
+│   │   └── CaOffLimits   we may not ask it where it is
 │   └── CaRefused
 └── SolverError       a challenge could not be put in place
 """
@@ -89,6 +90,10 @@ class CaUnreachable(CaError):
     def __init__(self, detail: str, retry_at: datetime | None = None) -> None:
         super().__init__(detail)
         self.retry_at = retry_at
+
+
+class CaOffLimits(CaUnreachable):
+    """Its host is at an address that the settings do not let us ask; nothing was sent. It may be elsewhere later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from certline_master.domain.errors import Fault, SolverError
 from certline_master.domain.fleet import KINDS, SECTIONS, Current, DesiredFleet, DesiredIssuer, DesiredLine, Kind, Scope
 from certline_master.domain.grant_faults import grant_faults
 from certline_master.domain.model import Custody, HttpName, Owner, Zone
+from certline_master.domain.outbound import BadHost, host_of
 from certline_master.domain.planning import NoProfile, choose_profile
 from certline_master.domain.pointers import pointer
 from certline_master.domain.rollout_faults import rollout_faults
@@ -238,6 +239,10 @@ def _why_no_directory(url: str) -> str | None:
         return f"begins with {parts.scheme or 'no scheme'}: ACME is spoken over https only (RFC 8555 section 6.1)"
     if not parts.hostname or parts.username or parts.password or parts.fragment:
         return "is not a plain https URL with a host, without user, password and fragment"
+    try:
+        host_of(parts.hostname)
+    except BadHost as why:
+        return f"cannot be used, for its host {why}"
     return None
 
 
