@@ -97,6 +97,7 @@ class FakeMaster:
         self.takes_keys = True
         self.sequences: list[int | None] = []  # of changing requests
         self.revoked = False
+        self.suspended = ""  # why
         self.requests: list[str] = []  # "GET /path?query"
         self.deployments: list[DeploymentReport] = []
         self.reports: list[Report] = []
@@ -282,6 +283,8 @@ class FakeMaster:
             return _problem(401, "unauthorized", "not authenticated")
         if self.revoked:
             return _problem(401, "revoked", "the follower is revoked")
+        if self.suspended:
+            return _problem(403, "suspended", f"this follower is suspended ({self.suspended})")
         if abs(claims.created - self.clock.now()) > FRESH and claims.nonce.partition(".")[0] not in self._nonces:
             nonce = codec.base64url(self.chance.token(16))
             self._nonces.add(nonce)

@@ -73,6 +73,7 @@ class Enrolment:
         self._services = services
         self._audit = Throttle(services.clock, seconds=60)
         self._stand_in = services.chance.token(32)  # the MAC key of tokens that are not there
+        self._decoy = ""  # whose secret is read then: that of the last token that was there
 
     def enrol(self, incoming: Incoming) -> bytes:
         """The body of the answer. Raises Refused, BadMessage and Invalid; only that counts for the address."""
@@ -117,9 +118,13 @@ class Enrolment:
             except NotFound:
                 token = None
             try:
-                return token, records.secrets.read(SYSTEM, SECRET_KIND, token.mac_key if token else token_id)
+                mac_key = records.secrets.read(SYSTEM, SECRET_KIND, token.mac_key if token else self._decoy)
             except NotFound:
                 return None, self._stand_in
+        if token is None:
+            return None, self._stand_in
+        self._decoy = token.mac_key
+        return token, mac_key
 
     def _claim(self, asked: _Asked, address: str, records: Records) -> "_Denied | None":
         """Use the token up, or see that this very key did; everything in the caller's transaction."""

@@ -211,6 +211,17 @@ def test_a_revoked_follower_is_told_and_keeps_its_files(bed: Bed, master: FakeMa
     assert bed.shown("shop") == before
 
 
+def test_a_suspended_follower_is_told_why_keeps_its_files_and_goes_on_when_resumed(
+    bed: Bed, master: FakeMaster
+) -> None:
+    before = installed(bed, master)
+    master.suspended = "the host is being rebuilt"
+    assert "suspended (the host is being rebuilt)" in str(bed.turn().away)
+    assert bed.shown("shop") == before
+    master.suspended = ""
+    assert bed.turn().away is None
+
+
 # The manifest and what it lists (B9)
 
 
