@@ -16,6 +16,7 @@ class Wire:
     def __init__(self, raw: socket.socket) -> None:
         self.raw = raw
         self.raw.settimeout(PATIENCE)
+        self._kept = b""  # of the next answer
 
     def send(self, *pieces: bytes) -> None:
         """What the other end does not want any more is not sent."""
@@ -33,7 +34,7 @@ class Wire:
 
     def rest(self) -> bytes:
         """All that still comes, until the server ends the connection. Raises TimeoutError when it does not."""
-        found = b""
+        found, self._kept = self._kept, b""
         with suppress(ConnectionError, ssl.SSLError):
             while piece := self.raw.recv(65536):
                 found += piece
@@ -45,7 +46,7 @@ class Wire:
 
     def answer(self) -> bytes:
         """One answer with a Content-Length, or without a body."""
-        found = b""
+        found, self._kept = self._kept, b""
         while b"\r\n\r\n" not in found:
             found += self._more()
         head, _, body = found.partition(b"\r\n\r\n")
@@ -53,7 +54,8 @@ class Wire:
         length = next((int(value) for name, _, value in fields if name == b"content-length"), 0)
         while len(body) < length:
             body += self._more()
-        return head + b"\r\n\r\n" + body
+        self._kept = body[length:]
+        return head + b"\r\n\r\n" + body[:length]
 
     def _more(self) -> bytes:
         piece = self.raw.recv(65536)
