@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, make_url
 
+from certline_master.domain.access import SYSTEM
+from certline_master.store.kek import Kek, new_kek
 from certline_master.store.schema import migrate
+from tests.contract.store_backups import backed_up
 from tests.contract.store_bed import StoreBed
 from tests.contract.store_fleet import Fleet, make_fleet
+from tests.contract.store_keys import WORDS, Reader
 
 if TYPE_CHECKING:
     from tests.testbed.postgres import PostgresServer
@@ -84,3 +88,36 @@ def sqlite_bed(sqlite_url: str) -> Iterator[StoreBed]:
     """The same on SQLite alone."""
     with StoreBed(sqlite_url) as made:
         yield made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "backups" / "one.tar.gz"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> str:
+    """An SQLite database that is not there yet."""
+    return f"sqlite:///{tmp_path / 'new' / 'certline.sqlite'}"
+
+
+@pytest.fixture
+def whole(sqlite_bed: StoreBed, file: Path) -> Path:
+    backed_up(sqlite_bed, file)
+    return file
+
+
+@pytest.fixture
+def ids(bed: StoreBed) -> list[str]:
+    """Seven secrets."""
+    return bed.write(lambda records: [records.secrets.add(SYSTEM, "test", word) for word in WORDS])
+
+
+@pytest.fixture
+def new(bed: StoreBed) -> Kek:
+    return new_kek(bed.chance)
+
+
+@pytest.fixture
+def reader(bed: StoreBed) -> Reader:
+    return Reader(bed)

@@ -1,4 +1,4 @@
-"""Data keys: rewrapped under another KEK, replaced by a new generation, and what is left of the old ones."""
+"""Data keys: replaced by a new generation, and what is left of the old ones."""
 
 from collections.abc import Callable
 
@@ -8,162 +8,12 @@ from sqlalchemy import select, update
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Forbidden, Unavailable
 from certline_master.domain.ports import Records
-from certline_master.store.data_keys import Carried, Generation
-from certline_master.store.kek import Kek, new_kek
-from certline_master.store.keyring import Keyring
-from certline_master.store.opening import SqlStore, open_store
+from certline_master.store.data_keys import Carried
+from certline_master.store.kek import Kek
 from certline_master.store.records import session_of, sql
 from certline_master.store.tables import data_keys, secrets
 from tests.contract.store_bed import ADMIN, OPERATOR, StoreBed
-
-WORDS = [f"secret number {number}".encode() for number in range(7)]
-
-
-@pytest.fixture
-def ids(bed: StoreBed) -> list[str]:
-    """Seven secrets."""
-    return bed.write(lambda records: [records.secrets.add(SYSTEM, "test", word) for word in WORDS])
-
-
-@pytest.fixture
-def new(bed: StoreBed) -> Kek:
-    return new_kek(bed.chance)
-
-
-class Reader:
-    """Fresh stores, as after a start, with what KEKs are given."""
-
-    def __init__(self, bed: StoreBed) -> None:
-        self._bed = bed
-
-    def opened(self, *keks: Kek) -> SqlStore:
-        ring = Keyring(keks[0], keks[1:])
-        return open_store(self._bed.url, kek=ring, clock=self._bed.clock, chance=self._bed.chance, exclusive=False)
-
-    def words(self, ids: list[str], *keks: Kek) -> list[bytes]:
-        store = self.opened(*keks)
-        try:
-            with store.read() as records:
-                return [records.secrets.read(SYSTEM, "test", one) for one in ids]
-        finally:
-            store.close()
-
-    def sealed(self, *keks: Kek) -> str | None:
-        store = self.opened(*keks)
-        try:
-            return store.sealed
-        finally:
-            store.close()
-
-
-@pytest.fixture
-def reader(bed: StoreBed) -> Reader:
-    return Reader(bed)
-
-
-def rewrapped(bed: StoreBed, kek: Kek) -> int:
-    return bed.write(lambda records: sql(records).data_keys.rewrap(SYSTEM, kek))
-
-
-def generations(bed: StoreBed) -> list[Generation]:
-    return bed.read(lambda records: sql(records).data_keys.all(SYSTEM))
-
-
-def added(bed: StoreBed) -> str:
-    return bed.write(lambda records: sql(records).data_keys.add(SYSTEM))
-
-
-def carried(bed: StoreBed, most: int = 100, after: str = "") -> Carried:
-    return bed.write(lambda records: sql(records).data_keys.carry_over(SYSTEM, after=after, most=most))
-
-
-def dropped(bed: StoreBed) -> list[str]:
-    return bed.write(lambda records: sql(records).data_keys.drop_unused(SYSTEM))
-
-
-# --- the KEK ----------------------------------------------------------------------------------------------------------
-
-
-def test_after_a_rewrap_every_secret_opens_by_the_new_kek_and_by_the_former_one(
-    bed: StoreBed, ids: list[str], new: Kek, reader: Reader
-) -> None:
-    added(bed)
-    assert rewrapped(bed, new) == 2
-
-    assert reader.words(ids, new) == reader.words(ids, bed.kek) == WORDS
-    assert {(one.kek_id, one.former_kek_id) for one in generations(bed)} == {(new.id, bed.kek.id)}
-
-
-def test_the_same_rewrap_again_changes_nothing(bed: StoreBed, new: Kek) -> None:
-    rewrapped(bed, new)
-    before = generations(bed)
-
-    assert rewrapped(bed, new) == 0
-    assert generations(bed) == before
-
-
-def test_after_retiring_only_the_new_kek_opens(bed: StoreBed, ids: list[str], new: Kek, reader: Reader) -> None:
-    rewrapped(bed, new)
-
-    assert bed.write(lambda records: sql(records).data_keys.forget_former(SYSTEM, new)) == 1
-
-    assert reader.words(ids, new) == WORDS
-    assert new.id in (reader.sealed(bed.kek) or "")
-    assert bed.write(lambda records: sql(records).data_keys.forget_former(SYSTEM, new)) == 0
-
-
-def test_a_kek_that_does_not_open_all_data_keys_by_itself_retires_nothing(
-    bed: StoreBed, ids: list[str], new: Kek, reader: Reader
-) -> None:
-    rewrapped(bed, new)
-
-    with pytest.raises(Unavailable, match="wrong key encryption key"):
-        bed.write(lambda records: sql(records).data_keys.forget_former(SYSTEM, bed.kek))
-
-    assert reader.words(ids, bed.kek) == WORDS
-
-
-def test_a_rewrap_is_whole_or_nothing(bed: StoreBed, new: Kek, reader: Reader) -> None:
-    """One data key that opens by no KEK of ours stops it before any is changed."""
-    added(bed)
-    foreign = new_kek(bed.chance)
-
-    def spoil(records: Records) -> None:
-        oldest = generations(bed)[-1].id
-        session_of(records).connection.execute(
-            update(data_keys).where(data_keys.c.id == oldest).values(kek_id=foreign.id)
-        )
-
-    bed.write(spoil)
-    fresh = reader.opened(bed.kek)
-    with pytest.raises(Unavailable, match=foreign.id):
-        fresh.write(lambda records: sql(records).data_keys.rewrap(SYSTEM, new))
-    fresh.close()
-    assert {one.former_kek_id for one in generations(bed)} == {None}
-
-
-def test_a_running_master_finds_a_rotated_kek_by_itself_where_its_own_came_from(
-    bed: StoreBed, ids: list[str], new: Kek
-) -> None:
-    """It has the former KEK; the former wrap is gone, and a new data key is under the new KEK only."""
-    asked: list[str] = []
-
-    def again() -> list[Kek]:
-        asked.append("once")
-        return [new]
-
-    ring = Keyring(bed.kek, reread=again)
-    running = open_store(bed.url, kek=ring, clock=bed.clock, chance=bed.chance, exclusive=False)
-    rewrapped(bed, new)
-    bed.write(lambda records: sql(records).data_keys.forget_former(SYSTEM, new))
-
-    with running.read() as records:
-        assert [records.secrets.read(SYSTEM, "test", one) for one in ids] == WORDS
-    assert asked == ["once"]
-    running.close()
-
-
-# --- generations of data keys -----------------------------------------------------------------------------------------
+from tests.contract.store_keys import WORDS, Reader, added, carried, dropped, generations
 
 
 def test_a_new_generation_seals_what_is_new_while_old_secrets_stay_readable(

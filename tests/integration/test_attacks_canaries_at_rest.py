@@ -24,8 +24,8 @@ from certline_master.store.tables import metadata, secrets
 from certline_shared.clock import SystemClock
 from certline_shared.keys import KeyType
 from tests.integration.cli_bed import Commands, Master, Said, initialised, installed
+from tests.integration.cli_store import opened
 from tests.integration.test_attacks_canaries import said_in
-from tests.integration.test_cli_keks import opened
 from tests.unit.master.column_classes import CLASSES, SECRET_ID
 
 PASSWORD = "CanaryOfTheDatabasePassword"

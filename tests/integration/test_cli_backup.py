@@ -14,7 +14,7 @@ from certline_master.cli.local_follower import program
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.model import Event
 from tests.integration.cli_bed import ENVIRONMENT, Commands, Master, initialised, serving
-from tests.integration.test_cli_keks import opened
+from tests.integration.cli_store import opened
 
 
 @pytest.fixture

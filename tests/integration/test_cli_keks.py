@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from certline_master import identity, wiring
+from certline_master import identity
 from certline_master.cli.local_follower import program
 from certline_master.domain.access import SYSTEM
-from certline_master.settings import load
-from certline_master.store.data_keys import Generation
 from certline_master.store.kek import Kek, new_kek, read_kek
-from certline_master.store.opening import SqlStore
-from certline_master.store.records import sql
 from certline_shared.chance import SystemChance
-from certline_shared.clock import SystemClock
 from tests.integration.cli_bed import ENVIRONMENT, Commands, Master, initialised, serving
+from tests.integration.cli_store import generations, opened
 
 
 @pytest.fixture
@@ -34,19 +30,6 @@ def master(tmp_path: Path) -> Iterator[Master]:
 @pytest.fixture
 def command(master: Master, capsys: pytest.CaptureFixture[str]) -> Commands:
     return Commands(master.config, capsys)
-
-
-def opened(master: Master) -> SqlStore:
-    """As `serve` opens it at its next start, with what is on disk."""
-    return wiring.open_settings_store(load(master.config), SystemClock(), SystemChance(), exclusive=False)
-
-
-def generations(master: Master) -> list[Generation]:
-    store = opened(master)
-    with store.read() as records:
-        found = sql(records).data_keys.all(SYSTEM)
-    store.close()
-    return found
 
 
 def add_secrets(master: Master) -> dict[str, bytes]:
