@@ -12,7 +12,6 @@ from certline_master.domain.errors import Unavailable
 from certline_master.domain.ports import Records
 from certline_master.files import write_whole
 from certline_shared import signing
-from certline_shared.messages import time_text
 
 SIGNING_KEY = "signing-key"
 API_CA_KEY = "api-ca-key"
@@ -63,7 +62,7 @@ def rotate(records: Records, now: datetime) -> Identity:
     records.instance.set(SYSTEM, f"{SIGNING_KEY}:current", _fact(records, f"{SIGNING_KEY}:next"))
     made = records.secrets.add(SYSTEM, SIGNING_KEY, signing.generate_identity()[0])
     records.instance.set(SYSTEM, f"{SIGNING_KEY}:next", made)
-    records.instance.set(SYSTEM, ANNOUNCED, time_text(now))
+    records.instance.set(SYSTEM, ANNOUNCED, now.isoformat())
     records.secrets.delete(SYSTEM, ended)
     return load(records)
 

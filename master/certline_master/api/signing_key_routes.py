@@ -15,7 +15,7 @@ from certline_master.domain.errors import Conflict, Unavailable
 from certline_master.domain.model import Follower, FollowerState
 from certline_master.domain.ports import Records
 from certline_shared.failpoints import failpoint
-from certline_shared.messages import read_time
+from certline_shared.messages import time_text
 from certline_shared.signing import thumbprint
 
 ANNOUNCED = "signing-key:announced"
@@ -60,10 +60,12 @@ def _rotate(
         raise Unavailable("this master cannot change its signing key")
     now, everyone = services.clock.now(), records.followers.all(SYSTEM)
     said = records.instance.get(SYSTEM, ANNOUNCED)
-    cut_off = _without_next(everyone, read_time(said)) if said else ()
-    if cut_off and not force:
+    announced = datetime.fromisoformat(said) if said else None
+    cut_off = _without_next(everyone, announced) if announced else ()
+    if cut_off and announced and not force:
         some = ", ".join(cut_off[:5]) + (f" and {len(cut_off) - 5} more" if len(cut_off) > 5 else "")
-        raise Conflict(f"{some} did not ask since the next key was announced at {said}, and would be cut off; or force")
+        when = time_text(announced)
+        raise Conflict(f"{some} did not ask since the next key was announced at {when}, and would be cut off; or force")
     former = services.identity.keyid
     identity = services.rotate_signing_key(records, now)
     text = "the master signs with its next key; a new next one is announced"
