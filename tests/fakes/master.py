@@ -94,6 +94,7 @@ class FakeMaster:
         self.made_keys: list[str] = []  # PKCS#8 in PEM, of lines of our custody
         self.copies: list[dict[str, tuple[str, ...]]] = []  # as reported
         self.next_keys: dict[str, bytes] = {}  # id -> identity key announced
+        self.takes_back = False  # what a host hands back after it was restored
         self.takes_keys = True
         self.sequences: list[int | None] = []  # of changing requests
         self.revoked = False
@@ -320,6 +321,11 @@ class FakeMaster:
                 return self._change_keys(parts.body)
             case ("GET", "lines", name, "versions", number):
                 return self._version(name, int(number))
+            case ("PUT", "lines", name, "versions", number) if self.takes_back:
+                content = messages.decode(VersionContent, parts.body)
+                self.lines[name].versions[int(number)] = content.files
+                self.lines[name].live = int(number)
+                return Reply(204)
             case ("POST", "reports"):
                 report = messages.decode(Report, parts.body)
                 self.sequences.append(report.seq)

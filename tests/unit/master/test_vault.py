@@ -1,17 +1,14 @@
-"""The vault and where its key comes from: what is wrong is told apart, and no secret shows in a message."""
+"""The vault: what is wrong is told apart, and no secret shows in a message."""
 
-import os
-import stat
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from certline_master.domain.errors import Invalid, Unavailable
+from certline_master.domain.errors import Unavailable
 from certline_master.store import vault as vaults
-from certline_master.store.kek import Kek, new_kek, read_kek
+from certline_master.store.kek import Kek, new_kek
+from certline_master.store.keyring import Keyring
 from certline_master.store.vault import GCM, GCM_SIV, Place, Vault, WrappedKey
 from tests.fakes.chance import SeededChance
 
@@ -136,120 +133,11 @@ def test_where_openssl_lacks_gcm_siv_plain_gcm_is_used_and_both_are_read(
     assert _decrypt(kek, key, before) == _decrypt(kek, key, after) == SECRET
 
 
-# --- where the KEK comes from -----------------------------------------------------------------------------------------
-
-
-def _written(path: Path, content: bytes | str, mode: int = 0o600) -> str:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    path.chmod(mode)
-    return f"file:{path}"
-
-
-def test_a_kek_shows_its_id_and_never_its_key(kek: Kek) -> None:
-    assert repr(kek) == f"Kek(id={kek.id})"
-    assert kek.key.hex() not in repr(kek)
-
-
-@pytest.mark.parametrize("form", ["raw", "base64", "base64 with a line end", "base64url without padding"])
-def test_a_kek_is_read_from_a_guarded_file(kek: Kek, tmp_path: Path, form: str) -> None:
-    forms: dict[str, bytes | str] = {
-        "raw": kek.key,
-        "base64": kek.text,
-        "base64 with a line end": kek.text + "\n",
-        "base64url without padding": kek.text.translate(str.maketrans("+/", "-_")).rstrip("="),
-    }
-    assert read_kek(_written(tmp_path / "kek", forms[form], 0o400)) == kek
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o700])
-def test_a_file_that_others_may_touch_is_refused(kek: Kek, tmp_path: Path, mode: int) -> None:
-    with pytest.raises(Invalid, match=f"mode {mode:04o}: run `chmod 0400"):
-        read_kek(_written(tmp_path / "kek", kek.text, mode))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_file_of_another_user_is_refused(kek: Kek, tmp_path: Path) -> None:
-    source = _written(tmp_path / "kek", kek.text)
-    os.chown(tmp_path / "kek", 12345, -1)
-    with pytest.raises(Invalid, match="belongs to user 12345"):
-        read_kek(source)
-
-
-def test_a_file_inside_the_data_folder_is_refused_also_by_a_link(kek: Kek, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    source = _written(data / "kek", kek.text)
-    (tmp_path / "link").symlink_to(data / "kek")
-    for name in (source, f"file:{tmp_path / 'link'}"):
-        with pytest.raises(Invalid, match="inside the data folder"):
-            read_kek(name, data_folder=data)
-    assert read_kek(_written(tmp_path / "kek", kek.text), data_folder=data) == kek
-
-
-@pytest.mark.parametrize("content", [b"", b"short", b"x" * 31, b"x" * 33, b"!" * 44, b"A" * 40])
-def test_what_is_no_key_is_refused_without_being_repeated(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(Invalid, match="no key of 32 bytes") as refused:
-        read_kek(_written(tmp_path / "kek", content))
-    assert not content or content.decode() not in str(refused.value)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match=r"/secrets/kek: cannot read .*kek: No such file"):
-        read_kek(f"file:{tmp_path / 'kek'}")
-
-
-def test_a_variable_is_read_and_taken_out_of_the_environment(kek: Kek) -> None:
-    environ = {"KEK": kek.text, "PATH": "/bin"}
-    assert read_kek("env:KEK", environ=environ) == kek
-    assert environ == {"PATH": "/bin"}
-    with pytest.raises(Invalid, match="variable KEK is not set"):
-        read_kek("env:KEK", environ=environ)
-
-
-def test_a_credential_of_systemd_is_read_from_its_folder(kek: Kek, tmp_path: Path) -> None:
-    _written(tmp_path / "kek", kek.text)
-    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert read_kek("credential:kek", environ=environ) == kek
-    with pytest.raises(Invalid, match="cannot read the credential other"):
-        read_kek("credential:other", environ=environ)
-    for name in ("../kek", ".", ""):
-        with pytest.raises(Invalid, match="no name of a credential"):
-            read_kek(f"credential:{name}", environ=environ)
-    with pytest.raises(Invalid, match="LoadCredential"):
-        read_kek("credential:kek", environ={})
-
-
-def _program(path: Path, text: str) -> str:
-    path.write_text(f"#!{sys.executable}\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
-
-
-def test_a_program_prints_the_kek_and_gets_its_arguments_as_they_are(kek: Kek, tmp_path: Path) -> None:
-    prints = _program(tmp_path / "prints", f"print({kek.text!r})")
-    assert read_kek(f"exec:{prints}") == kek
-    echoes = _program(tmp_path / "echoes", "import sys; assert sys.argv[1] == '$HOME; *'; print(sys.argv[2])")
-    assert read_kek("exec:", command=[echoes, "$HOME; *", kek.text]) == kek
-
-
-def test_a_program_that_fails_is_named_and_its_output_is_not_repeated(tmp_path: Path) -> None:
-    fails = _program(tmp_path / "fails", "import sys; print('hush'); sys.exit('hush')")
-    with pytest.raises(Invalid, match="fails ended with status 1") as refused:
-        read_kek(f"exec:{fails}")
-    assert "hush" not in str(refused.value)
-    with pytest.raises(Invalid, match="cannot run"):
-        read_kek(f"exec:{tmp_path / 'missing'}")
-    with pytest.raises(Invalid, match="absolute path"):
-        read_kek("exec:age")
-
-
-def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("certline_master.store.kek._EXEC_SECONDS", 0.2)
-    hangs = _program(tmp_path / "hangs", "import signal; signal.pause()")
-    with pytest.raises(Invalid, match="gave no key within"):
-        read_kek(f"exec:{hangs}")
-
-
-def test_an_unknown_source_is_told_with_the_known_ones() -> None:
-    with pytest.raises(Invalid, match="file:, credential:, exec: or env:"):
-        read_kek("vault:kv/kek")
+def test_a_damaged_wrap_does_not_hide_the_former_one_that_opens(
+    kek: Kek, key: WrappedKey, chance: SeededChance
+) -> None:
+    data, other = _encrypted(kek, key), new_kek(chance)
+    both = replace(key, kek_id=other.id, wrapped=b"x" * 80, former_kek_id=kek.id, former_wrapped=key.wrapped)
+    assert _decrypt(kek, both, data) == SECRET
+    vault = Vault(Keyring(other, (kek,)), chance)
+    assert vault.decrypt(data, PLACE, lambda _id: both) == SECRET
