@@ -167,7 +167,7 @@ def test_a_name_that_leads_off_limits_is_not_asked_and_the_text_tells_what_to_wr
     with watched_sockets(monkeypatch) as seen:
         told = off_limits(bed.look)
     assert seen == []
-    assert f"{CA} leads to {socket.getaddrinfo(address, 1)[0][4][0]} is a" in told
+    assert f"{CA} leads to {socket.getaddrinfo(address, 1)[0][4][0]}, which is a" in told
     assert f'write private = ["{CA}"] under [outbound] in certline.toml' in told
 
 

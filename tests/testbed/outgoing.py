@@ -40,14 +40,15 @@ class Trap:
         self.port = int(listeners[0].getsockname()[1])
         self._listeners = listeners
         self._came: list[tuple[str, int]] = []
+        self._ours: list[tuple[str, int]] = []
         self._threads = [threading.Thread(target=self._serve, args=(one,), daemon=True) for one in listeners]
         for thread in self._threads:
             thread.start()
 
     def visitors(self) -> list[tuple[str, int]]:
         """Who came until now: we come ourselves, after all who came before, and are not counted."""
-        ours = [self._visit(listener.getsockname()[:2]) for listener in self._listeners]
-        return [one for one in self._came if one not in ours]
+        self._ours += [self._visit(listener.getsockname()[:2]) for listener in self._listeners]
+        return [one for one in self._came if one not in self._ours]
 
     def _visit(self, address: tuple[str, int]) -> tuple[str, int]:
         with socket.create_connection(address, timeout=10) as visit:

@@ -53,9 +53,9 @@ class Dialler:
         kind = self.outbound.why_not(origin.host, address)
         if kind is None:
             return
-        where = "" if origin.host == address else f"{origin.host} leads to "
+        where = address if origin.host == address else f"{origin.host} leads to {address}, which"
         raise CaOffLimits(
-            f"the CA at https://{origin.authority} is not asked: {where}{address} is {kind}; if that is meant, write "
+            f"the CA at https://{origin.authority} is not asked: {where} is {kind}; if that is meant, write "
             f'private = ["{origin.host}"] under [outbound] in certline.toml and restart `certline serve`'
         )
 
