@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from certline_master.api import admin_tokens, identity_keys, protocols
+from certline_master.api import admin_tokens, identity_keys, polls, protocols
 from certline_master.api.changed_part import changed_part
 from certline_master.api.incoming import Incoming
 from certline_master.api.problems import Refused
@@ -14,7 +14,7 @@ from certline_master.api.server_nonce import ServerNonces
 from certline_master.api.services import Services
 from certline_master.api.throttle import Throttle
 from certline_master.domain.access import SYSTEM, Caller, Role
-from certline_master.domain.errors import NotFound, Unavailable
+from certline_master.domain.errors import Unavailable
 from certline_master.domain.model import AdminToken, Follower, FollowerState
 from certline_master.domain.networks import comes_from
 from certline_master.domain.ports import Records
@@ -45,6 +45,16 @@ class Known:
     follower: Follower
     claims: SignatureClaims
     parts: RequestParts
+    mark: str  # of what manifests were made of when the follower was looked up
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a follower's request is worth."""
+
+    nonce: str | None  # that the answer is to be signed over; None when no follower is known by the request's key
+    caller: Caller | Exception  # who asks, or why nobody does
+    unchanged: str | None = None  # the entity tag to answer a poll with that asks in vain
 
 
 class Callers:
@@ -79,17 +89,15 @@ class Callers:
                 self._services.store.write(lambda records: records.tokens.used(SYSTEM, token.id, now))
         return Caller(Role(token.role), token.name)
 
-    def follower(self, incoming: Incoming) -> tuple[str | None, Caller | Exception]:
-        """The nonce that the answer is to be signed over, None when no follower is known by the request's key; and who
-        asks, or why nobody does.
-        """
+    def follower(self, incoming: Incoming) -> Judged:
         nonce = None
         try:
             known = self.identify(incoming)
             nonce = known.claims.nonce
-            return nonce, self.verify(known, incoming)
+            caller = self.verify(known, incoming)
+            return Judged(nonce, caller, polls.unchanged(self._services, caller, known.mark, incoming))
         except Exception as error:  # noqa: BLE001 whatever it is, the answer to it is signed
-            return nonce, error
+            return Judged(nonce, error)
 
     def identify(self, incoming: Incoming) -> Known:
         """Whose key is said to have signed it. Raises Refused."""
@@ -98,16 +106,14 @@ class Callers:
             parts = incoming.parts(self._services.origins)
         except BadSignature as error:
             raise self._refuse(error.reason, f"address:{incoming.address}", incoming) from None
-        try:
-            with self._services.store.read() as records:
-                follower = records.followers.by_id(SYSTEM, claims.keyid)
-        except NotFound:
-            follower = None
+        with self._services.store.read() as records:
+            mark = polls.mark_of(records)
+            follower = records.followers.asking(SYSTEM, claims.keyid)
         if follower is None or follower.identity_key is None:
             with suppress(BadSignature):  # as much work as for one that is there, so that the time tells nothing
                 verify_request(self._stand_in, incoming.headers, parts)
             raise self._refuse("unknown key", f"address:{incoming.address}", incoming)
-        return Known(follower, claims, parts)
+        return Known(follower, claims, parts, mark)
 
     def verify(self, known: Known, incoming: Incoming) -> Caller:
         """The follower, if it may act and this request is fresh and its own. Raises Refused."""

@@ -6,6 +6,7 @@ It stands before routing, so that an unknown route, a refusal and a failure of o
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from certline_master.api import problems
@@ -68,15 +69,19 @@ class Gate:
         captured = _Captured()
         try:
             incoming = Incoming.of(scope, await read_body(scope, receive, MOST_BODY_BYTES))
-            nonce, caller = await run_in_threadpool(self._callers.follower, incoming)
-            if not isinstance(caller, Caller):
-                raise caller
+            judged = await run_in_threadpool(self._callers.follower, incoming)
+            nonce = judged.nonce
+            if isinstance(judged.caller, Exception):
+                raise judged.caller
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 as above
             await problems.answer_to(error)(scope, receive, captured.send)
         else:
-            await self._pass(scope, caller, incoming, receive, captured.send)
+            if judged.unchanged:  # nearly all polls: they need no route and no second thread
+                await Response(status_code=304, headers={"ETag": judged.unchanged})(scope, receive, captured.send)
+            else:
+                await self._pass(scope, judged.caller, incoming, receive, captured.send)
         signature = self._signature(captured, nonce or "unknown-follower")  # made in any case: the time tells nothing
         await captured.forward(send, signature if nonce else {})
 

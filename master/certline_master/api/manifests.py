@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from certline_master.api import sealed_keys
+from certline_master.api import polls, sealed_keys
 from certline_master.api.callers import refuse_unless_active
 from certline_master.api.offers import with_offers
 from certline_master.api.services import Services
-from certline_master.api.told import Basis
-from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.access import Caller
 from certline_master.domain.custody import SealedKey
 from certline_master.domain.model import Follower, LineSnapshot
-from certline_master.domain.placement import MANIFESTS_MARK, manifest_of, offered_version
+from certline_master.domain.placement import manifest_of, offered_version
 from certline_master.domain.ports import Records
 from certline_master.domain.sealed_files import SealWanted, seals_wanted
 from certline_shared.manifest import Manifest, content_tag, sign, to_wire
@@ -32,7 +31,7 @@ def news(services: Services, caller: Caller, known: str | None) -> Look | None:
     """What this follower is to hold now; None where that is what it knows, by its entity tag. Raises Refused."""
     follower_id, now = caller.follower_id or "", services.clock.now()
     with services.store.read() as records:
-        basis = Basis(records.instance.get(SYSTEM, MANIFESTS_MARK) or "", services.identity.trust)
+        basis = polls.basis(services, polls.mark_of(records))
     if known and services.told.still(follower_id, known, basis, now):
         return None
     seen = look(services, caller)  # after the mark was read: what changes in between has another one

@@ -80,6 +80,10 @@ class Followers:
     def by_id(self, caller: Caller, follower_id: str) -> Follower:
         return self._one(caller, _BY_ID, follower_id)
 
+    def asking(self, caller: Caller, follower_id: str) -> Follower | None:
+        row = self._session.row(_BY_ID, {"wanted": follower_id})
+        return FOLLOWER.read(row) if row is not None and may_touch(caller, row.id) else None
+
     def save(self, caller: Caller, follower: Follower) -> None:
         """What it is enrolled with, and what it reported, is written only when the follower is new."""
         caller.require(Role.OPERATOR)

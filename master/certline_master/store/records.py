@@ -1,5 +1,7 @@
 """All repositories, bound to one transaction."""
 
+from functools import cached_property
+
 from certline_master.domain.ports import Records
 from certline_master.store.data_keys import DataKeys
 from certline_master.store.events import Events
@@ -24,28 +26,90 @@ from certline_master.store.zones import HttpNames, Zones
 
 
 class SqlRecords:
+    """Each is made when it is asked for: most transactions need one or two of them."""
+
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.issuers = Issuers(session)
-        self.zones = Zones(session)
-        self.http = HttpNames(session)
-        self.followers = Followers(session)
-        self.groups = Groups(session)
-        self.identities = Identities(session)
-        self.introductions = Introductions(session)
-        self.lines = Lines(session)
-        self.versions = Versions(session)
-        self.standings = Standings(session)
-        self.waves = Waves(session)
-        self.orders = Orders(session)
-        self.tokens = Tokens(session)
-        self.events = Events(session)
-        self.seals = Seals(session)
-        self.secrets = Secrets(session)
-        self.instance = Instance(session)
-        self.keys = Keys(session)
-        self.revocations = Revocations(session)
-        self.data_keys = DataKeys(session)
+
+    @cached_property
+    def issuers(self) -> Issuers:
+        return Issuers(self.session)
+
+    @cached_property
+    def zones(self) -> Zones:
+        return Zones(self.session)
+
+    @cached_property
+    def http(self) -> HttpNames:
+        return HttpNames(self.session)
+
+    @cached_property
+    def followers(self) -> Followers:
+        return Followers(self.session)
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups(self.session)
+
+    @cached_property
+    def identities(self) -> Identities:
+        return Identities(self.session)
+
+    @cached_property
+    def introductions(self) -> Introductions:
+        return Introductions(self.session)
+
+    @cached_property
+    def lines(self) -> Lines:
+        return Lines(self.session)
+
+    @cached_property
+    def versions(self) -> Versions:
+        return Versions(self.session)
+
+    @cached_property
+    def standings(self) -> Standings:
+        return Standings(self.session)
+
+    @cached_property
+    def waves(self) -> Waves:
+        return Waves(self.session)
+
+    @cached_property
+    def orders(self) -> Orders:
+        return Orders(self.session)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self.session)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self.session)
+
+    @cached_property
+    def seals(self) -> Seals:
+        return Seals(self.session)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        return Secrets(self.session)
+
+    @cached_property
+    def instance(self) -> Instance:
+        return Instance(self.session)
+
+    @cached_property
+    def keys(self) -> Keys:
+        return Keys(self.session)
+
+    @cached_property
+    def revocations(self) -> Revocations:
+        return Revocations(self.session)
+
+    @cached_property
+    def data_keys(self) -> DataKeys:
+        return DataKeys(self.session)
 
 
 def sql(records: Records) -> SqlRecords:
