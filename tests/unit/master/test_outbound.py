@@ -1,11 +1,14 @@
 """Which addresses the master may ask over HTTPS, and how their hosts may be written (security note, T13)."""
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import certline_master
 from certline_master.ca.origin import Origin
 from certline_master.domain.errors import CaUnreachable
 from certline_master.domain.model import FailureClass
@@ -67,6 +70,22 @@ def test_an_ipv4_address_in_ipv6_clothes_is_judged_as_what_it_is(text: str, clot
     plain = ip_address(text.partition("%")[0])
     if isinstance(plain, IPv4Address):
         assert (special(IPv6Address(clothes | int(plain))) is None) == (special(plain) is None)
+
+
+def test_only_these_modules_of_the_master_ask_outside() -> None:
+    """One way for HTTPS, the one that is judged; DNS; our own http-01 listener; the commands' way to their master; and
+    the syslog of the settings. Whoever adds another says here why it cannot be led astray.
+    """
+    asking = re.compile(
+        r"\.connect(_ex)?\((?!\))|create_connection|open_connection|HTTPS?Connection|urlopen|getaddrinfo\(|gethostby|"
+        r"dns\.query\.\w+\(|dns\.resolver\.Resolver\(|httpx\.\w*(Client|get|post)\(|SysLogHandler|\.sendto\("
+    )
+    folder = Path(certline_master.__file__).parent
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*.py") if asking.search(path.read_text())}
+    assert found == {
+        "audit_sinks.py", "ca/dialling.py", "challenges/asking.py", "challenges/dns_server.py", "challenges/http01.py",
+        "challenges/resolver.py", "challenges/rfc2136.py", "cli/client.py",
+    }  # fmt: skip
 
 
 # --- what the operator names ----------------------------------------------------------------------------------------

@@ -230,6 +230,20 @@ def test_every_commented_setting_of_the_example_is_one(tmp_path: Path) -> None:
 
     assert (found.responder.listen, found.http01.listen) == ("0.0.0.0:53", "0.0.0.0:80")
     assert (found.api.tls, found.api.trust) == ("files", "chain")
+    assert found.outbound.private == ("ca.internal.example", "10.0.0.0/8")
+
+
+def test_private_places_are_read_in_normal_form_and_what_is_none_is_told(tmp_path: Path) -> None:
+    text = '[outbound]\nprivate = ["CA.Inside.Example.", "10.0.0.0/8", "::1"]\n'
+    found = load(written(tmp_path / "certline.toml", MINIMAL + text))
+    assert found.outbound.private == ("ca.inside.example", "10.0.0.0/8", "::1")
+    assert found.outbound.policy().why_not("other.example", "10.1.2.3") is None
+    nothing = load(written(tmp_path / "certline.toml", MINIMAL)).outbound.policy()
+    assert nothing.why_not("localhost", "127.0.0.1") == "a loopback address"
+
+    path = written(tmp_path / "certline.toml", MINIMAL + '[outbound]\nprivate = ["10.0.0.1/8"]\n')
+    with pytest.raises(SettingsError, match=r"outbound\.private: .* write 10\.0\.0\.0/8 for the network"):
+        load(path)
 
 
 # --- behind a proxy -------------------------------------------------------------------------------------------------
