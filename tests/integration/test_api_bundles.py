@@ -146,6 +146,16 @@ def test_a_wish_that_is_refused_is_told_and_stops_no_other(host: CarriedHost) ->
     assert told["blog@vault-1"]["state"] == "waiting"
 
 
+def test_a_receipt_with_the_number_of_another_request_is_refused_however_often_it_is_brought(
+    bed: Bed, host: CarriedHost
+) -> None:
+    taken, other = signed(host), signed(host, nonce="another")
+    host.bring(taken)
+    for _ in range(2):
+        assert bed.ask("POST", "/v1/followers/vault-1/receipt", other).status_code == 409
+    host.bring(taken)  # it is still the last one
+
+
 def test_a_receipt_signed_by_anybody_else_is_refused(bed: Bed, host: CarriedHost) -> None:
     stranger = bed.follower("web-2")
     for body in (

@@ -121,20 +121,19 @@ def _count(services: Services, by: Caller, caller: Caller, receipt: Receipt, dig
     """A receipt has a place among the host's requests; behind it, its word is old. Raises Conflict."""
     now = services.clock.now()
 
-    def work(records: Records) -> bool:
+    def work(records: Records) -> None:
+        """A refused one leaves nothing, or it would be the last one known when it is brought again."""
         follower = records.followers.by_id(caller, caller.follower_id or "")
-        if receipt.seq < follower.sequence:
-            return False
-        counted = records.identities.count(
+        counted = receipt.seq >= follower.sequence and records.identities.count(
             caller, follower.id, receipt.seq, digest=digest, address=f"a receipt ({by.actor})", now=now
         )
-        if counted.good:
-            text, data = f"a receipt of {receipt.time} was brought", {"seq": receipt.seq, "time": receipt.time}
-            records.events.add(by, "receipt.taken", f"follower:{caller.name}", text, now=now, data=data)
-        return counted.good
+        if not counted or not counted.good:
+            text = f"{caller.name} has said newer things since this receipt of {receipt.time}: bring its last one"
+            raise Conflict(text)
+        text, data = f"a receipt of {receipt.time} was brought", {"seq": receipt.seq, "time": receipt.time}
+        records.events.add(by, "receipt.taken", f"follower:{caller.name}", text, now=now, data=data)
 
-    if not services.store.write(work):
-        raise Conflict(f"{caller.name} has said newer things since this receipt of {receipt.time}: bring its last one")
+    services.store.write(work)
 
 
 def _counted_already(_records: Records) -> Refused | None:
