@@ -63,7 +63,7 @@ def _of_release(here: Bed, former: str, folder: Path, *, database: str | None = 
     master = here.master(database=database, release=prefix_for(former, folder))
     assert former in master.command("--version").well().out
     master.start()
-    master.set_fleet(fleet(here.ca, {"web": [WWW]}))
+    master.apply(fleet(here.ca, {"web": [WWW]})).well()  # by its own command: today's knows sections that it does not
     return master
 
 
