@@ -15,7 +15,7 @@ from certline_shared.codec import base64url, from_base64url
 from certline_shared.failpoints import watched
 from certline_shared.keys import from_pem, spki_sha256
 from tests.integration.api_bed import Bed, running_master, sqlite_url
-from tests.integration.api_hosts import opened
+from tests.integration.api_hosts import SEALING_PUBLIC, opened
 from tests.integration.shared_keys import (
     OWN,
     applied,
@@ -99,6 +99,31 @@ def test_who_dies_between_the_record_and_the_answer_leaves_a_record(bed: Bed) ->
     assert len(bed.events("key.released")) == 1
     key_in(host, pulled(host, 1))
     assert len(bed.events("key.released")) == 1
+
+
+@pytest.mark.parametrize(("state", "status"), [(FollowerState.REVOKED, 401), (FollowerState.SUSPENDED, 403)])
+def test_who_is_stopped_while_its_key_is_sealed_is_not_given_it(bed: Bed, state: FollowerState, status: int) -> None:
+    host = enrolled(bed, "web-1")
+    bed.engine.run()
+
+    def stop(place: str) -> None:
+        if place == "key.sealed":
+            bed.set_state("web-1", state)
+
+    with watched(stop):
+        assert host.ask("GET", "/v1/follower/lines/shop/versions/1").status_code == status
+    assert bed.events("key.released") == []
+
+
+def test_a_rebuilt_host_is_given_the_key_on_record_anew(bed: Bed) -> None:
+    host = enrolled(bed, "web-1")
+    bed.engine.run()
+    pulled(host, 1)
+    bed.clock.advance(60)
+    rebuilt = rebuilt_host(bed, "web-1", SEALING_PUBLIC)
+    for _ in range(2):
+        pulled(rebuilt, 1)
+    assert len(bed.events("key.released")) == 2
 
 
 def test_who_dies_after_sealing_names_the_same_sealed_key_later(bed: Bed) -> None:

@@ -1,9 +1,11 @@
 """The files of a version as one follower gets them; a sealed key only once its release is on record."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from certline_master.api import sealed_keys
+from certline_master.api.callers import refuse_unless_active
 from certline_master.api.services import Services
 from certline_master.api.wishes import find_line
 from certline_master.domain.access import Caller
@@ -34,6 +36,12 @@ class _Found:
     def files(self) -> dict[str, str]:
         return version_files(self.follower, self.snapshot, self.version, self.sealed)
 
+    def is_given(self, held: Iterable[KeyCopy]) -> bool:
+        """Whether it is on record that this host, not one that it took the place of, has its keys."""
+        since = self.follower.enrolled
+        there = {copy.spki_sha256 for copy in held if not copy.deleted and (since is None or copy.released >= since)}
+        return {one.spki_sha256 for one in kept_certificates(self.version, self.snapshot)} <= there
+
     def copies(self, now: datetime) -> list[KeyCopy]:
         """Of the keys that go with it."""
         given = kept_certificates(self.version, self.snapshot)
@@ -44,14 +52,16 @@ class _Found:
 def content(
     services: Services, caller: Caller, name: str, number: int, *, actor: Caller | None = None
 ) -> VersionContent:
-    """`caller` is the follower, `actor` whoever asks for it (the follower itself when left out). Raises NotFound."""
+    """`caller` is the follower, `actor` whoever asks for it (the follower itself when left out).
+
+    Raises NotFound, and Refused for a follower that was stopped meanwhile.
+    """
     with services.store.read() as records:
         found = _find(records, caller, name, number)
-        held = {copy.spki_sha256 for copy in records.keys.copies_at(caller, found.follower.id) if not copy.deleted}
+        is_given = found.is_given(records.keys.copies_at(caller, found.follower.id))
     if found.wanted:
         sealed_keys.seal(services, found.follower, found.wanted)
-    given = {copy.spki_sha256 for copy in found.copies(services.clock.now())}
-    if found.wanted or not given <= held:
+    if found.wanted or not is_given:
         now, by = services.clock.now(), actor or caller
 
         def work(records: Records) -> _Found:
@@ -73,6 +83,7 @@ def _find(records: Records, caller: Caller, name: str, number: int) -> _Found:
     if version.state not in _GIVEN:
         raise NotFound("version", str(number))
     follower = records.followers.by_id(caller, caller.follower_id or "")
+    refuse_unless_active(follower)  # it may have been stopped since the gate let it in
     snapshot = records.lines.snapshot(caller, line.id)
     sealed = records.keys.sealed(caller, follower.id) if snapshot.kept_keys else []
     return _Found(follower, snapshot, version, sealed)

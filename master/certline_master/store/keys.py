@@ -13,7 +13,7 @@ from certline_master.domain.model import Line
 from certline_master.store.named import NamedTable
 from certline_master.store.scope import HOLDERS, may_touch, sees_all
 from certline_master.store.session import Session, Shape, Upsert, number, param, several
-from certline_master.store.tables import key_copies, key_materials, keys, sealed_keys
+from certline_master.store.tables import followers, key_copies, key_materials, keys, sealed_keys
 
 _KEYS = NamedTable("key", Key, keys)
 MATERIAL = Shape(KeyMaterial, key_materials)
@@ -50,7 +50,10 @@ _COPIES = select(*_COPY.columns).order_by(key_copies.c.released, key_copies.c.fo
 _COPIES_OF = _COPIES.where(key_copies.c.spki_sha256.in_(several("pins")))
 _COPIES_AT = _COPIES.where(key_copies.c.follower_id == param("wanted"))
 _THIS_COPY = (key_copies.c.follower_id == param("wanted"), key_copies.c.spki_sha256 == param("pin"))
-_GIVEN = select(key_copies.c.deleted).where(*_THIS_COPY)
+_REPLACED = select(followers.c.id).where(
+    followers.c.id == key_copies.c.follower_id, followers.c.enrolled > key_copies.c.released
+)
+_GIVEN = select(key_copies.c.deleted).where(*_THIS_COPY, ~_REPLACED.correlate(key_copies).exists())
 _GIVE = Upsert(key_copies, ("follower_id", "spki_sha256"), ("follower", "line", "released", "seen", "deleted"))
 _SEEN = update(key_copies).where(*_THIS_COPY).values(seen=param("now", key_copies.c.seen), deleted=null())
 _DELETED = (

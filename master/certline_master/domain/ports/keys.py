@@ -44,7 +44,10 @@ class KeyRecords(Protocol):
         ...
 
     def give(self, caller: Caller, copy: KeyCopy) -> bool:
-        """Write down that the key is given away; False when this follower has it already, as far as is known."""
+        """Write down that the key is given away; False when this follower has it already, as far as is known.
+
+        One that enrolled anew since is another host, and has none.
+        """
         ...
 
     def copies(self, caller: Caller, spki_sha256: Sequence[str]) -> list[KeyCopy]:
