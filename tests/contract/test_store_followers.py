@@ -35,6 +35,18 @@ def test_saving_a_follower_keeps_what_it_is_enrolled_with(bed: StoreBed) -> None
     assert _found(bed, "web-9") == replace(enrolled, name="web-9")
 
 
+def test_who_read_a_follower_before_it_was_revoked_does_not_bring_it_back(bed: StoreBed) -> None:
+    """Two masters on one Postgres may have read it at once."""
+    read_before = bed.follower(grants=GRANTS)
+    revoked = replace(read_before, state=FollowerState.REVOKED)
+    bed.write(lambda records: records.followers.save(OPERATOR, revoked))
+    with pytest.raises(Conflict, match="revoked"):
+        bed.write(lambda records: records.followers.save(OPERATOR, replace(read_before, networks=("10.0.0.0/8",))))
+    assert _found(bed) == revoked
+    bed.write(lambda records: records.followers.save(OPERATOR, replace(revoked, grants=())))
+    assert _found(bed).grants == ()
+
+
 def test_grants_are_replaced_as_a_whole(bed: StoreBed) -> None:
     follower = bed.follower(grants=GRANTS)
     new = Grant(GrantKind.REQUEST, "a.example.test")

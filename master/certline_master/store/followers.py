@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import delete, or_, select, update
 
 from certline_master.domain.access import Caller, Role
-from certline_master.domain.errors import Forbidden, NotFound
-from certline_master.domain.model import Deployment, Follower, Grant
+from certline_master.domain.errors import Conflict, Forbidden, NotFound
+from certline_master.domain.model import Deployment, Follower, FollowerState, Grant
 from certline_master.domain.ports import EnrolmentToken
 from certline_master.store.changes import UNSEEN
 from certline_master.store.deployments import Deployments
@@ -27,7 +27,12 @@ _OWN = _FIND.where(followers.c.id == param("own"))
 _BY_NAME = _FIND.where(followers.c.name == param("wanted"))
 _BY_ID = _FIND.where(followers.c.id == param("wanted"))
 _NOBODY = (None,) * (len(FOLLOWER.names) - 1)
-_SAVE = Upsert(followers, ("id",), ("name", "owner", "state", "state_reason", "groups", "networks", "lock_clones"))
+_SAVE = Upsert(
+    followers,
+    ("id",),
+    ("name", "owner", "state", "state_reason", "groups", "networks", "lock_clones"),
+    where=lambda new: or_(followers.c.state != FollowerState.REVOKED, new.state == FollowerState.REVOKED),
+)
 _DELETE = delete(followers).where(followers.c.id == param("wanted"))
 
 _TOUCH = (
@@ -89,7 +94,9 @@ class Followers:
         caller.require(Role.OPERATOR)
         row = FOLLOWER.write(follower) | {"created": follower.created or self._session.clock.now()}
         with self._session.all_or_nothing(f"there is another follower {follower.name!r} already"):
-            self._session.run(_SAVE.on(self._session), row)
+            saved = self._session.run(_SAVE.on(self._session), row)
+        if not saved:
+            raise Conflict(f"the follower {follower.name!r} was revoked meanwhile, for good")
         self.set_grants(caller, follower.id, follower.grants)
 
     def delete(self, caller: Caller, name: str) -> None:

@@ -1,11 +1,11 @@
 """What every repository works with: one transaction, and the doors to time, chance and the vault."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import Column, Connection, Executable, Insert, Integer, Row, Table, Text, bindparam
+from sqlalchemy import Column, ColumnElement, Connection, Executable, Insert, Integer, Row, Table, Text, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -99,11 +99,22 @@ class Shape(Generic[T]):
 class Upsert:
     """Insert, or update what has the same key; the two databases say it alike but SQLAlchemy has one type for each."""
 
-    def __init__(self, table: Table, key: Sequence[str], update: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        key: Sequence[str],
+        update: Sequence[str],
+        where: "Callable[[Any], ColumnElement[bool]] | None" = None,
+    ) -> None:
+        """`where`: what is there is left as it is unless this holds, of it and the new row; then no row is counted."""
         self._of: dict[bool, Insert] = {}
         for is_postgres, insert in ((True, postgresql.insert(table)), (False, sqlite.insert(table))):
             said = (
-                insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in update})
+                insert.on_conflict_do_update(
+                    index_elements=key,
+                    set_={name: insert.excluded[name] for name in update},
+                    where=where(insert.excluded) if where else None,
+                )
                 if update
                 else insert.on_conflict_do_nothing(index_elements=key)
             )
