@@ -24,7 +24,8 @@ from certline_master.domain.errors import Sealed
 from certline_master.domain.model import Zone
 from certline_master.domain.ports import DnsView, Solver
 from certline_master.identity import Identity
-from certline_master.settings import ApiLimits, Settings
+from certline_master.settings import Settings
+from certline_master.settings_sections import ApiLimits
 from certline_master.store.bell import LocalBell
 from certline_master.store.keyring import KekSource
 from certline_master.store.opening import SqlStore, open_store

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from certline_master import identity, settings
+from certline_master import identity, settings, settings_sections
 from certline_master.api.admin_tokens import new_token
 from certline_master.cli.client import PROFILE
 from certline_master.cli.failures import REFUSED, WRONG, CommandFailed
@@ -106,14 +106,14 @@ def init(
 
 def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        return tuple(dict.fromkeys(settings.origin(text) for text in texts))
+        return tuple(dict.fromkeys(settings_sections.origin(text) for text in texts))
     except ValueError as fault:
         raise CommandFailed(f"--origin: {fault}", WRONG) from fault
 
 
 def _listen(text: str, *, on_loopback: bool) -> str:
     try:
-        settings.address(text)
+        settings_sections.address(text)
     except ValueError as fault:
         raise CommandFailed(f"--listen: {fault}", WRONG) from fault
     if on_loopback and not _reaches_loopback(text):

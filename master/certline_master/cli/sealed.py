@@ -7,8 +7,8 @@ import threading
 from certline_master import server, wiring
 from certline_master.api.sealed import RETRY_AFTER, SealedApp
 from certline_master.challenges.endpoint import why_not
+from certline_master.cli.api_server import api_server
 from certline_master.cli.failures import REFUSED, CommandFailed
-from certline_master.cli.serve import api_server
 from certline_master.domain.errors import DomainError
 from certline_master.settings import Settings
 from certline_shared.chance import SystemChance

@@ -2,21 +2,19 @@
 
 import logging
 import signal
-import socket
-import ssl
 import sys
 import threading
-from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from certline_master.cli.api_server import api_server
 from certline_master.cli.failures import FAILED, REFUSED, CommandFailed
 from certline_master.cli.local_faults import local_faults
 from certline_master.cli.main import settings_path
 from certline_master.domain.errors import Sealed
-from certline_master.settings import Api, Settings, load
+from certline_master.settings import Settings, load
 from certline_shared import logs
 
 if TYPE_CHECKING:
@@ -108,33 +106,6 @@ def _with(master: "Master") -> None:
         tls.stop()
         follower.stop()
         master.stop(STOP_SECONDS)
-
-
-def api_server(
-    settings: Api,
-    app: Any,
-    listener: socket.socket,
-    tls: ssl.SSLContext | None,
-    *,
-    stopping: Callable[[], None] = lambda: None,
-) -> "ApiServer":
-    """Behind a door with as much room as was asked for, or as this process may have."""
-    from certline_master import server
-    from certline_master.api.forwarded import TrustedProxies, is_loopback
-    from certline_master.door import Door, raise_file_limit, room
-    from certline_master.places import Places
-
-    proxies, connections = TrustedProxies(settings.trusted_proxies), room(settings.connections, raise_file_limit())
-    if connections < settings.connections:
-        said = {"connections": connections, "wished": settings.connections}
-        log.warning("this process may not open enough files for api.connections; raise LimitNOFILE", extra=said)
-
-    def is_ours(address: str) -> bool:
-        return address in proxies or is_loopback(address)
-
-    places = Places(connections, share=is_ours)
-    door = Door(listener, tls, places, unwelcome=lambda address: tls is None and not is_ours(address))
-    return server.ApiServer(app, door, stopping=stopping)
 
 
 def _end_with_store(master: "Master", api: "ApiServer") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from certline_master import settings
+from certline_master import settings, settings_sections
 from certline_master.cli.client import PROFILE, AdminClient, ProblemFailed, load_profile
 from certline_master.cli.failures import FAILED, REFUSED, CommandFailed
 from certline_master.cli.local_follower import program
@@ -35,7 +35,7 @@ url = "{origin}"
 
 def local_origin(listen: str) -> str:
     """The origin under which a follower on this machine reaches the API that listens there."""
-    return settings.origin(f"https://localhost:{listen.rpartition(':')[2]}")
+    return settings_sections.origin(f"https://localhost:{listen.rpartition(':')[2]}")
 
 
 def add(settings_path: Path, echo: Callable[[str], object]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from certline_master import settings
+from certline_master import settings, settings_sections
 from certline_master.settings import SettingsError, find, load
 
 MINIMAL = '[api]\norigins = ["https://master.example:8443"]\n'
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_an_origin_has_one_normal_form(text: str, normal: str) -> None:
-    assert settings.origin(text) == normal
+    assert settings_sections.origin(text) == normal
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_an_origin_has_one_normal_form(text: str, normal: str) -> None:
 )  # fmt: skip
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an origin; write https://NAME-OR-IP:PORT"):
-        settings.origin(text)
+        settings_sections.origin(text)
 
 
 def test_the_example_is_a_file_that_can_be_loaded(tmp_path: Path) -> None:
