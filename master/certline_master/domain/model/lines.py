@@ -1,0 +1,122 @@
+"""Lines, what is issued for them, and all that the planner needs of one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from certline_master.domain.model.hosts import Follower
+from certline_master.domain.model.setup import Issuer
+from certline_master.domain.model.words import Custody, FailureClass, Owner, VersionState
+from certline_shared.keys import KeyType
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a line's new version reaches its followers: first the canaries, then the others in groups of `wave`."""
+
+    canaries: tuple[str, ...]  # names of followers
+    wave: int | None = None  # followers per wave after the canaries; None: all the others at once
+    after_seconds: int | None = None  # the next wave opens by itself that long after the former one served; None: never
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The wish: what a certificate line should be."""
+
+    id: str
+    name: str  # "shop", or "blog@web-1" for one that follower web-1 asked for
+    owner: Owner
+    follower_id: str | None  # None where the master keeps the key: those with a grant to pull it
+    names: tuple[str, ...]
+    key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P256,)
+    issuer_id: str | None = None  # None: the default issuer
+    profile: str | None = None
+    custody: Custody = Custody.FOLLOWER
+    next_look: datetime | None = None
+    forced: bool = False  # `line issue --force`: issue again whatever the age
+    key_id: str | None = None  # the master's key of the line, see custody.Key
+    rollout: Rollout | None = None  # None: all followers at once
+    paused: str | None = None  # why it is not renewed, in words for the operator
+
+
+@dataclass(frozen=True, slots=True)
+class LineCsr:
+    """The request a follower last sent for a line, per key type."""
+
+    key_type: KeyType
+    csr: bytes
+    spki_sha256: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """When a certificate is to be renewed, chosen once per window, and why."""
+
+    at: datetime
+    reason: str  # for people: "inside the CA's window"
+    next_check: datetime | None  # when to ask the CA again; None: it has no renewal information
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    explanation_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One leaf with its chain, of one key type, in a version."""
+
+    id: str
+    version_id: str
+    key_type: KeyType
+    csr: bytes
+    spki_sha256: str
+    names: tuple[str, ...]
+    chain: str | None = None  # PEM, leaf first; None before it is issued
+    serial: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    renewal: Renewal | None = None
+    replaced: bool = False  # an order named it in `replaces` and the CA took that, or said so
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an order (and so a version) failed."""
+
+    failure: FailureClass
+    detail: str
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One issuance in a line."""
+
+    id: str
+    line_id: str
+    number: int
+    state: VersionState
+    created: datetime
+    reason: str
+    certificates: tuple[Certificate, ...] = ()
+    failure: Failure | None = None
+    ended: datetime | None = None  # when it failed, was retired or revoked
+    live_since: datetime | None = None  # when it became live; None also where a former release made it so
+
+
+@dataclass(frozen=True, slots=True)
+class LineSnapshot:
+    """All that the planner needs to decide on a line."""
+
+    line: Line
+    issuer: Issuer | None
+    csrs: tuple[LineCsr, ...]
+    versions: tuple[
+        Version, ...
+    ]  # newest first: those that are ordered, staged, live, and the newest failed ones since the last success
+    follower: Follower | None  # None where the master keeps the key
+    busy_until_order: datetime | None = None  # when another line's live order for the same names, there, is due
+    unpulled: int = 0  # versions issued since the last one that a host pulled
+    kept_keys: frozenset[str] = frozenset()  # SPKI pins of the line's private keys that the master has
+    current_keys: frozenset[str] = frozenset()  # of these, the ones that new certificates are for
+    offered: Version | None = None  # what one follower is to have instead, while a rollout keeps the live one from it
+    held_until: datetime | None = None  # no new order before, for the database went back in time; see going_back.py
