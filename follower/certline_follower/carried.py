@@ -7,7 +7,7 @@ from certline_follower import following, wishes
 from certline_follower.host import Host
 from certline_follower.master_client import AGENT, ManifestAnswer
 from certline_follower.master_faults import Refused
-from certline_follower.state import HeldLine, State
+from certline_follower.state import HeldLine
 from certline_follower.turn import Outcome, insist, recover, work
 from certline_shared import bundles, codec, keys
 from certline_shared.bundles import BadBundle, Bundle, Receipt
@@ -87,13 +87,13 @@ def apply(host: Host, bundle: Bundle) -> Applied:
     host.client = carrier = Carrier(host.clock, versions)
     following.follow(host, manifest, bundle.manifest, etag=None)
     failpoint("bundle.followed")
-    host.save(_untold(host.state))
+    host.save(following.untold(host.state))
     insist(host)
     outcome = Outcome(news=True)
     work(host, outcome)
     failpoint("bundle.applied")
     receipt = _receipt(host, carrier, manifest)
-    host.save(_untold(host.state))  # a receipt may be lost on its way: what it says is said online again
+    host.save(following.untold(host.state))  # a receipt may be lost on its way: what it says is said online again
     return Applied(outcome, tuple(notes), receipt, tuple(sorted(carrier.wishes)))
 
 
@@ -111,11 +111,6 @@ def _about_the_clock(host: Host, error: BadManifest) -> str:
     if "freeze" not in str(error):
         return ""
     return f", and this host's clock says {time_text(host.clock.now())}: set the clock, or have a new bundle made"
-
-
-def _untold(state: State) -> State:
-    lines = {name: replace(line, reported=None) for name, line in state.lines.items()}
-    return replace(state, lines=lines, told_copies=None)
 
 
 def _receipt(host: Host, carrier: Carrier, manifest: Manifest) -> bytes:

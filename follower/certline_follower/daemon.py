@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from queue import Queue
 from types import FrameType
 
@@ -94,7 +94,7 @@ def _go_on(
             pace.wait = 0  # what the new settings ask for is done before anything is waited for
         if signals.asked:
             signals.asked = False
-            _answer(host, requests)
+            answer(host, requests)
         try:
             _one(host, pace)
         except Woken:
@@ -102,13 +102,16 @@ def _go_on(
     host.client.close()
 
 
-def _answer(host: Host, requests: "Queue[Request]") -> None:
+def answer(host: Host, requests: "Queue[Request]") -> None:
+    """Each request is done whole: a signal, or somebody else's request, that comes meanwhile waits for its end."""
+    interruptible, host.interruptible = host.interruptible, nullcontext
     while not requests.empty():
         request = requests.get()
         try:
             request.answer(deploying.deployed(host, request.lines))
         except (StateError, InstallFault, OSError) as error:
             request.answer({"failures": [str(error)], "exit_code": FAILED})
+    host.interruptible = interruptible
 
 
 def _opened(host: Host, signals: Signals) -> Host:

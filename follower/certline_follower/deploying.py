@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from certline_follower import pauses, planning, reports
-from certline_follower.ending import AWAY, FAILED, NOTHING
+from certline_follower.ending import AWAY, FAILED, NOTHING, USAGE
 from certline_follower.host import Host
 from certline_follower.state import Debt, State
 from certline_follower.turn import Outcome, turn
@@ -13,7 +13,12 @@ from certline_follower.turn import Outcome, turn
 
 def deployed(host: Host, names: Collection[str] = ()) -> dict[str, Any]:
     """Do it for these lines, or for all; what came of it, as `deploy` shows it. Raises StateError, InstallFault."""
-    lines = frozenset(names) or frozenset(line.name for line in host.settings.lines)
+    known = frozenset(line.name for line in host.settings.lines)
+    if not known.issuperset(names):  # a daemon whose settings are older than the file
+        listed = ", ".join(sorted(set(names) - known))
+        why = f"the running follower does not know {listed} yet: have it read its settings anew (SIGHUP)"
+        return {"failures": [why], "exit_code": USAGE}
+    lines = frozenset(names) or known
     host.forced = lines
     try:
         host.save(_owing(host, pauses.asked_for(host.state, lines), lines))

@@ -7,6 +7,7 @@ from certline_follower import accounts, kept, records, swapping
 from certline_follower.faults import InstallFault
 from certline_follower.generation import Generation, InstalledGeneration, LineMaterial
 from certline_follower.kept import Kept, shown
+from certline_follower.leftovers import Leftover, leftovers
 from certline_follower.outputs import Outputs
 from certline_follower.records import Swap
 from certline_follower.settings import Settings
@@ -126,14 +127,22 @@ class Installer:
         with explained("removing", self._kept.folder):
             self._kept.sweep()
 
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Files outside state_dir that still hold a key from the master and are no outputs any more."""
+        return leftovers(self._settings.state_dir, self._kept)
+
+    def spare(self) -> list[int]:
+        """The generations that `prune` removes: all but the newest `keep`, the live one, and what leftovers need."""
+        old = self._kept.numbers()[: -self._settings.keep]
+        needed = {self._kept.live_number(), *(one.generation for one in self.leftovers())} if old else set()
+        return [number for number in old if number not in needed]
+
     def prune(self) -> None:
-        """Remove all but the newest `keep` generations; never the live one. Raises InstallFault."""
-        live = self._kept.live_number()
-        for number in self._kept.numbers()[: -self._settings.keep]:
-            if number != live:
-                with explained("removing", self._kept.folder):
-                    self._kept.discard(number)
-                failpoint("prune.after_each")
+        """Remove the generations that nothing needs. Raises InstallFault."""
+        for number in self.spare():
+            with explained("removing", self._kept.folder):
+                self._kept.discard(number)
+            failpoint("prune.after_each")
 
     def discard_with(self, line: str) -> list[int]:
         """Remove the kept generations that hold this line; never the live one. Raises InstallFault."""

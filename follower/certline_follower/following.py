@@ -5,6 +5,7 @@ from datetime import datetime
 
 from certline_follower import custody
 from certline_follower.host import Host
+from certline_follower.state import State
 from certline_shared import manifest as manifests
 from certline_shared.manifest import Manifest, SignedManifest
 
@@ -43,6 +44,11 @@ def follow(host: Host, manifest: Manifest, signed: SignedManifest, etag: str | N
         serial=manifest.serial,
         etag=etag,
         manifest=manifests.to_wire(signed),
-        told_copies=None if restored else host.state.told_copies,
     )
-    host.save(custody.own_keys_spent(state, manifest))
+    host.save(custody.own_keys_spent(untold(state) if restored else state, manifest))
+
+
+def untold(state: State) -> State:
+    """As if the master had been told nothing of it yet: what it heard before may be lost."""
+    lines = {name: replace(line, reported=None) for name, line in state.lines.items()}
+    return replace(state, lines=lines, told_copies=None)

@@ -26,22 +26,29 @@ def command(options: argparse.Namespace, file: Path) -> int:
         host = opening.open_host(loaded, SystemClock(), SystemChance())
         with closing(host.client):
             recover(host)
+            known = options.line in host.state.lines or bool(host.material.key_types(options.line))
             gone = forget(host, options.line)
-    data = {"line": options.line, "generations": gone, "changed": bool(gone)}
-    listed = ", ".join(map(str, gone))
-    show(options, data, [f"line {options.line} is forgotten" + (f"; generations removed: {listed}" if gone else "")])
+    data = {"line": options.line, "generations": gone, "changed": known or bool(gone)}
+    removed = f"; generations removed: {', '.join(map(str, gone))}" if gone else ""
+    there = f"line {options.line} is forgotten{removed}"
+    show(options, data, [there if data["changed"] else f"nothing of line {options.line} is here"])
     return NOTHING
 
 
 def forget(host: Host, line: str) -> list[int]:
     """The generations that were removed for it; the master is told with the next report.
 
-    Raises Failed for a line that the file has or that is live; InstallFault, OSError, StateError.
+    Raises Failed for a line that the file has or that is live, or whose key from the master lies where an output put
+    it; InstallFault, OSError, StateError.
     """
     if any(one.name == line for one in host.settings.lines):
         raise Failed(f"line {line} is in {host.settings.file}: take it out there first", REFUSED)
     if host.state.installed(line) is not None:
         raise Failed(f"line {line} is still in what is live here: run sync first, so that it leaves", REFUSED)
+    left = [str(one.path) for one in host.installer.leftovers() if one.line == line]
+    if left:
+        listed = ", ".join(left)
+        raise Failed(f"the key of line {line} is still in {listed}: remove that first, then forget the line", REFUSED)
     gone = host.installer.discard_with(line)
     host.material.forget(line)
     state = copies.counted(host)

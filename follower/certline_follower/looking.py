@@ -79,7 +79,11 @@ def _connected(door: Door, seconds: float) -> socket.socket:
     fault: OSError | None = None
     for family, kind, protocol, _, address in socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM):
         _check_local(door, family, str(address[0]))
-        connection = socket.socket(family, kind, protocol)
+        try:
+            connection = socket.socket(family, kind, protocol)  # fails where IPv6 is switched off
+        except OSError as error:
+            fault = error
+            continue
         connection.settimeout(seconds)
         try:
             connection.connect(address)

@@ -72,7 +72,7 @@ class Material:
     def copies(self) -> "set[tuple[str, str]]":
         """Line and SPKI pin of each key from the master that is cached, half written ones too."""
         return {
-            (folder.parent.name, pin.read_text("ascii"))
+            (folder.parent.name, pin.read_text("ascii", errors="replace"))
             for folder in self._cached()
             for pin in folder.glob("*/key.pin")
         }

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from certline_follower.looking import Door, Family, Looker, NotSeen, family_of
@@ -61,7 +61,7 @@ class _Round:
     """One look at every door; each is knocked at once for all that is expected there, once more for each kind left."""
 
     looker: Looker
-    seconds: float
+    left: Callable[[], float]  # seconds, for the next look
     sights: list[Sight] = field(default_factory=list)
 
     def look(self, looks: Iterable[Look]) -> list[Sight]:
@@ -87,7 +87,7 @@ class _Round:
 
     def _leaf(self, door: Door, family: Family | None) -> bytes | NotSeen:
         try:
-            return self.looker.leaf(door, family, self.seconds)
+            return self.looker.leaf(door, family, self.left())
         except NotSeen as fault:
             return fault
 
@@ -116,7 +116,7 @@ def _name_of(expected: Expected) -> str:
 
 def look_once(looker: Looker, looks: Sequence[Look], seconds: float = LONGEST_PAUSE) -> list[Sight]:
     """What is served now."""
-    return _Round(looker, seconds).look(looks)
+    return _Round(looker, lambda: seconds).look(looks)
 
 
 def watch(looker: Looker, clock: Clock, looks: Sequence[Look], seconds: float) -> list[Sight]:
@@ -124,8 +124,8 @@ def watch(looker: Looker, clock: Clock, looks: Sequence[Look], seconds: float) -
     until = clock.monotonic() + seconds
     pause, right = FIRST_PAUSE, dict[Look, Sight]()
     while True:
-        left = until - clock.monotonic()
-        sights = look_once(looker, [look for look in looks if look not in right], max(left, 1.0))
+        round_ = _Round(looker, lambda: max(until - clock.monotonic(), 1.0))
+        sights = round_.look(look for look in looks if look not in right)
         right |= {sight.look: sight for sight in sights if sight.right}
         missing = [sight for sight in sights if not sight.right]
         left = until - clock.monotonic()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from certline_follower import planning, probing, reports, services, undoing
 from certline_follower.faults import InstallFault
+from certline_follower.generation import LineMaterial
 from certline_follower.host import Host, StepFailed
 from certline_follower.probing import Expected, Sight
 from certline_follower.settings import Service
@@ -31,12 +32,17 @@ def debt(host: Host, generation: int, name: str, lines: tuple[str, ...]) -> Debt
 def expected(host: Host) -> dict[str, Expected]:
     """What is installed of each line. Raises InstallFault."""
     live = host.installer.live()
-    found = {}
-    for name, material in host.installer.materials().items() if live else ():
-        leaf = probing.fingerprint(ssl.PEM_cert_to_DER_cert(material.chain_pem.partition(_END)[0] + _END))
-        names = live.facts[name].names if live else ()
-        found[name] = Expected(name, names, material.key_type, leaf)
-    return found
+    if live is None:
+        return {}
+    try:
+        return {name: _expected(one, live.facts[name].names) for name, one in host.installer.materials().items()}
+    except ValueError as error:
+        raise InstallFault(f"generation {live.number} is damaged: {error}") from None
+
+
+def _expected(one: LineMaterial, names: tuple[str, ...]) -> Expected:
+    leaf = ssl.PEM_cert_to_DER_cert(one.chain_pem.partition(_END)[0] + _END)
+    return Expected(one.line, names, one.key_type, probing.fingerprint(leaf))
 
 
 _END = "-----END CERTIFICATE-----"
@@ -48,7 +54,19 @@ def _environment(service: str, lines: tuple[str, ...]) -> Mapping[str, str]:
 
 def reload(host: Host, step: planning.Reload) -> None:
     """Check, reload and probe one service; on failure go back where that may help and is the service's wish."""
-    owed, service = host.state.debts[step.service], host.settings.services.get(step.service)
+    owed = host.state.debts[step.service]
+    try:
+        _pay(host, step, owed)
+    except InstallFault as fault:  # it was reloaded, or it would not be looked at
+        _failed(host, owed, step.service, _untellable(fault), blamed=False, reloaded=True)
+
+
+def _untellable(fault: InstallFault) -> str:
+    return f"it cannot be told what it should serve: {fault}"
+
+
+def _pay(host: Host, step: planning.Reload, owed: Debt) -> None:
+    service = host.settings.services.get(step.service)
     if service is None or (owed.reloaded and _look(host, service, owed.lines, 0) is None):
         host.save(_paid(host.state, step.service))
         return
@@ -80,7 +98,10 @@ def _failed(host: Host, owed: Debt, name: str, error: str, *, blamed: bool, relo
 def probe(host: Host, step: planning.Probe) -> None:
     """Look at a service that nothing is owed; what is not right is owed from then on."""
     service = host.settings.services[step.service]
-    wrong = _look(host, service, step.lines, service.probe_seconds)
+    try:
+        wrong = _look(host, service, step.lines, service.probe_seconds)
+    except InstallFault as fault:
+        wrong = _untellable(fault)
     if wrong is None:
         return
     error, live = f"its probe failed: {wrong}", host.state.live
@@ -90,18 +111,15 @@ def probe(host: Host, step: planning.Probe) -> None:
 
 
 def _look(host: Host, service: Service, lines: Sequence[str], seconds: float) -> str | None:
-    """What is wrong, or None."""
+    """What is wrong, or None. Raises InstallFault."""
     return probing.wrong(_watch(host, service, lines, seconds))
 
 
 def _watch(host: Host, service: Service, lines: Sequence[str], seconds: float) -> list[Sight]:
-    """What is seen of these lines, on record."""
+    """What is seen of these lines, on record. Raises InstallFault."""
     if not service.probes:
         return []
-    try:
-        looks = probing.looks_of(service, expected(host), lines)
-    except InstallFault as fault:
-        raise StepFailed(f"service {service.name}: it cannot be told what it should serve: {fault}") from None
+    looks = probing.looks_of(service, expected(host), lines)
     sights = probing.watch(host.looker, host.clock, looks, seconds)
     host.save(_with_sights(host.state, service, lines, sights))
     return sights

@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from certline_follower.choosing import superseded
 from certline_follower.service_settings import Service
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import Debt, Retry, State, VersionRef, Wait
+from certline_shared import codec
 from certline_shared.messages import DeploymentReport
 
 if TYPE_CHECKING:  # `status` reads no manifest, and needs no cryptography
     from certline_shared.manifest import Manifest
 
+MOST_BYTES = 32_768  # of deployments in one report: half of what the master takes
 SKEW_NEWS = 30  # seconds by which a clock's error must change to be told again
 
 
@@ -90,6 +93,12 @@ def _standing(settings: Settings, line: LineSettings, state: State, told: Deploy
     return replace(told, state=done, error=error, retry_at=due, seen=seen)
 
 
+def _first_of(news: tuple[DeploymentReport, ...]) -> tuple[DeploymentReport, ...]:
+    """As many as one request takes, one at least; the others are the next report's."""
+    sizes = accumulate(len(codec.write(one)) for one in news)
+    return tuple(one for at, (one, size) in enumerate(zip(news, sizes, strict=True)) if at == 0 or size <= MOST_BYTES)
+
+
 def _done(line: LineSettings, owed: Sequence[Debt], *, served: bool) -> str:
     if not line.services or not all(debt.reloaded for debt in owed):
         return "installed"
@@ -112,6 +121,7 @@ def report_of(
     known = [line for line in settings.lines if line.name in offered or state.line(line.name).pulled]
     now = [deployment(settings, line, state, offered.get(line.name), waits.get(line.name)) for line in known]
     news = tuple(one for one in now if one and one != state.line(one.line).reported)
+    news = _first_of(news)
     words = [f"{one.line} version {one.version}: {one.state}{' with an error' if one.error else ''}" for one in news]
     copies = None if state.copies == state.told_copies else state.copies
     if copies or (copies is not None and state.told_copies):

@@ -129,7 +129,8 @@ def status_text(shown: Shown) -> Iterator[str]:
         if line.get("version"):
             again = f"; next try at {line['retry_at']}" if line["retry_at"] else ""
             why = f": {one_line(line['held_back'])}" if line["held_back"] else ""
-            yield f"  version {line['version']} is {line['state']}, to be {line['goal']}{why}{again}"
+            goal = "" if line["state"] == line["goal"] else f", to be {line['goal']}"
+            yield f"  version {line['version']} is {line['state']}{goal}{why}{again}"
             yield from (f"  seen at {where}: {fingerprint[:16]}" for where, fingerprint in line["seen"].items())
         if line["error"] and line["error"] != line.get("held_back"):
             yield f"  {one_line(line['error'])}"

@@ -80,18 +80,27 @@ def recover(host: Host) -> list[str]:
     live = host.installer.live()
     state = settled(host.state, live.number if live else None, live.lines if live else {})
     host.save(pauses.ended_by_settings(_checked(host, state, notes), host.settings))
-    _look_at_copies(host)
+    notes += _look_at_copies(host)
     host.manifest = _kept_manifest(host)
     return notes
 
 
-def _look_at_copies(host: Host) -> None:
-    """Keys from the master that a kill, or a line that left the file, made to be in the way go with the next prune."""
+def _look_at_copies(host: Host) -> list[str]:
+    """Keys from the master that a kill, or a line that left the file, made to be in the way go with the next prune.
+
+    Notes about those that only the operator can remove.
+    """
     if host.keeper.read_only:
-        return
+        return []
     host.material.sweep()
     state = copies.counted(host)
-    host.save(replace(state, prune=state.prune or copies.left_over(host, host.settings)))
+    prune = state.prune or bool(host.installer.spare()) or copies.left_over(host, host.settings)
+    host.save(replace(state, prune=prune))
+    return [
+        f"{one.path} still holds the key of line {one.line}, which the master keeps, and is no output any more: "
+        "remove it once nothing reads it"
+        for one in host.installer.leftovers()
+    ]
 
 
 def insist(host: Host) -> None:

@@ -90,8 +90,8 @@ def _why_a_key(line: LineSettings, kind: str, held: HeldLine) -> str:
 
 def _no_such_line(line: LineSettings, manifest: Manifest) -> str:
     return (
-        f"line {line.name} is not on the master for this host: make the line there with this follower, or give `names` "
-        f"in the file (granted to this host: {', '.join(manifest.grants) or 'none'})"
+        f"line {line.name} is not on the master for this host: make the line there with this follower, or grant it to "
+        f"pull the line, or give `names` in the file (granted to this host: {', '.join(manifest.grants) or 'none'})"
     )
 
 

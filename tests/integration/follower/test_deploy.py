@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Queue
+from typing import Any
 
 import pytest
 
 from certline_follower import control
+from certline_follower.daemon import Signals, Woken, answer
 from tests.fakes.master import FakeMaster
 from tests.integration.follower.host_bed import Bed
 
@@ -106,6 +109,27 @@ def test_a_daemon_that_runs_does_it_at_once_and_goes_on(held: Bed, master: FakeM
         wait_for(lambda: reported(master) == 3)
         assert running.poll() is None
     assert not (held.state_dir / control.SOCKET).exists()
+
+
+def test_what_comes_while_the_daemon_deploys_waits_for_its_end(held: Bed) -> None:
+    signals, requests, answers = Signals(), Queue[control.Request](), list[dict[str, Any]]()
+    for _ in range(2):
+        requests.put(control.Request(("shop",), answers.append))
+    signals.asked = signals.reread = True  # the second one's signal, and SIGHUP
+    host = held.host()
+    host.interruptible = signals.interruptible
+    answer(host, requests)
+    assert [told["exit_code"] for told in answers] == [0, 0]
+    with pytest.raises(Woken), host.interruptible():
+        pass
+
+
+def test_a_daemon_whose_settings_are_older_than_the_file_says_so(held: Bed) -> None:
+    with daemon(held):
+        held.configure(held.line("shop", "shop.example.org"), held.line("mail", "mail.example.org"))
+        done = follower(held, "deploy", "mail")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "does not know mail yet" in done.stderr
 
 
 def test_the_daemons_socket_is_for_its_user_only_and_survives_nonsense(held: Bed) -> None:

@@ -80,6 +80,16 @@ def test_what_it_knows_as_well_is_not_handed_back(settled: Bed, master: FakeMast
     assert handed_back(master) == []
 
 
+def test_what_it_was_told_before_it_lost_that_is_told_again(settled: Bed, master: FakeMaster) -> None:
+    go_back(master)
+    master.epoch, master.takes_back = 2, True
+    before = len(master.reports)
+    settled.settle()
+    (told,) = master.reports[before:]
+    assert [(one.version, one.state) for one in told.deployments] == [(2, "reloaded")]
+    assert told.keys == {}
+
+
 def test_an_enrolment_at_a_restored_master_hands_nothing_back(settled: Bed, master: FakeMaster) -> None:
     go_back(master)
     master.epoch = 2

@@ -8,6 +8,7 @@ import pytest
 
 from certline_follower import cli, forgetting
 from certline_follower.ending import Failed
+from certline_follower.turn import recover
 from certline_shared import codec, keys, sealing
 from certline_shared.keys import KeyType
 from certline_shared.manifest import Manifest, ManifestFile
@@ -182,9 +183,44 @@ def test_a_line_that_left_the_file_is_told_to_be_gone_once_no_generation_has_its
 ) -> None:
     shared.configure(shared.line("mail", "mail.example.org"))
     shared.file.write_text("keep = 1\n" + shared.file.read_text())
+    (shared.folder / "shop.pem").unlink()
     shared.settle()
     assert master.copies[-1] == {}
     assert not any(master.made_keys[0].strip().encode() in path.read_bytes() for path in files_of(shared))
+
+
+def test_a_file_that_an_output_left_behind_counts_as_a_copy_until_it_is_removed(
+    shared: Bed, master: FakeMaster
+) -> None:
+    shared.configure(shared.line("mail", "mail.example.org"))
+    shared.file.write_text("keep = 1\n" + shared.file.read_text())
+    shared.settle()
+    left = shared.folder / "shop.pem"
+    assert master.made_keys[0].strip() in left.read_text()
+    assert master.copies[-1] == {"shop": (pin(master.made_keys[0]),)}
+    (note,) = recover(shared.host())
+    assert note.startswith(f"{left} still holds the key of line shop")
+    with pytest.raises(Failed, match=f"still in {left}: remove that first"):
+        forgetting.forget(shared.host(), "shop")
+    left.unlink()
+    assert recover(shared.host()) == []
+    shared.settle()
+    assert master.copies[-1] == {}
+
+
+def test_a_key_of_an_output_that_moved_counts_until_its_former_place_is_cleared(
+    shared: Bed, master: FakeMaster
+) -> None:
+    shared.configure(shared.line("shop", output=str(shared.folder / "new.pem")))
+    shared.file.write_text("keep = 1\n" + shared.file.read_text())
+    shared.settle()
+    master.issue("shop")
+    shared.settle()
+    first, second = map(pin, master.made_keys)
+    assert master.copies[-1] == {"shop": tuple(sorted((first, second)))}
+    (shared.folder / "shop.pem").write_text("something else")
+    shared.settle()
+    assert master.copies[-1] == {"shop": (second,)}
 
 
 def test_a_cached_key_of_a_line_that_left_the_file_before_it_was_installed_goes(bed: Bed, master: FakeMaster) -> None:
@@ -214,6 +250,7 @@ def test_a_line_that_left_the_file_can_be_forgotten_at_once_with_its_generations
     shared.configure(shared.line("mail", "mail.example.org"))
     shared.settle()
     assert "shop" in shared.host().state.copies
+    (shared.folder / "shop.pem").unlink()
     gone = forgetting.forget(shared.host(), "shop")
     assert gone == [1]
     assert not any(master.made_keys[0].strip().encode() in path.read_bytes() for path in files_of(shared))
@@ -237,6 +274,8 @@ def test_the_command_forgets_and_refuses_names_that_are_none(shared: Bed, capsys
     assert cli.main([*config, "forget", "../../x"]) == 2
     assert cli.main([*config, "forget", "gone", "--output", "json"]) == 0
     assert '"changed": false' in capsys.readouterr().out
+    assert cli.main([*config, "forget", "gone"]) == 0
+    assert capsys.readouterr().out == "nothing of line gone is here\n"
 
 
 def files_of(bed: Bed) -> list[Path]:
