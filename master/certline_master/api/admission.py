@@ -50,9 +50,10 @@ class Admission:
         follower = self._invited(name or found.name)
         self._admit(follower, shared.HostKeys(found.identity_key, found.sealing_key), found.agent)
         proof = shared.approval(typed.code, typed.fingerprint, follower.id)
-        self.records.introductions.approve(
+        if not self.records.introductions.approve(
             self.caller, found.id, follower_id=follower.id, proof=proof, until=self.now + KEPT, now=self.now
-        )
+        ):
+            raise Conflict(f"the host at {found.address} was approved or rejected meanwhile")
         text = f"the host at {found.address} was approved as {follower.name}, by its fingerprint"
         data = {"thumbprint": found.id, "address": found.address}
         self._note("follower.approved", f"follower:{follower.name}", text, data)

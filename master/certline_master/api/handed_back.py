@@ -26,6 +26,7 @@ def take(services: Services, caller: Caller, name: str, number: int, body: bytes
     taking = _Taking(services.clock.now(), services.chance, caller, name, number, decode(VersionContent, body))
     line = services.store.write(taking.run)
     if line is not None:
+        services.limits.noted(caller.follower_id)
         services.bell.ring("work")
 
 

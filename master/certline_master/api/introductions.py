@@ -11,6 +11,7 @@ from fastapi import Response
 
 from certline_master.api import protocols
 from certline_master.api.incoming import Incoming
+from certline_master.api.limits import site_of
 from certline_master.api.problems import Refused
 from certline_master.api.services import Services
 from certline_master.api.throttle import Throttle
@@ -52,15 +53,13 @@ class Introductions:
 
     def introduce(self, incoming: Incoming) -> Response:
         """Raises Refused, BadMessage and Invalid."""
-        if not self._attempts.allows(incoming.address):
+        if not self._attempts.allows(site_of(incoming.address)):
             raise Refused("too-many-requests", "one introduction a second from one address", headers=_again("1"))
         said = decode(messages.Introduction, incoming.body)
         nonce = self._authenticate(said, incoming)
         protocols.declared(incoming, self._services.protocols)
         _check_content(said, self._services.protocols)
         heard = self._services.store.write(lambda records: self._hear(said, incoming.address, records))
-        if isinstance(heard, Refused):
-            raise heard
         return self._answer(said, heard, nonce)
 
     def _authenticate(self, said: messages.Introduction, incoming: Incoming) -> str:
@@ -77,14 +76,16 @@ class Introductions:
 
     def _note_refusal(self, reason: str, address: str) -> None:
         """One event per reason, address and minute."""
-        if self._audit.allows((reason, address)):
+        subject = f"address:{address}"
+        if self._audit.allows((reason, subject)) and self._services.limits.may_note(subject):
             now, text = self._services.clock.now(), f"an introduction was refused: {reason}"
-            subject, data = f"address:{address}", {"reason": reason}
+            data = {"reason": reason}
             self._services.store.write(
                 lambda records: records.events.add(SYSTEM, "introduction.refused", subject, text, now=now, data=data)
             )
 
-    def _hear(self, said: messages.Introduction, address: str, records: Records) -> _Heard | Refused:
+    def _hear(self, said: messages.Introduction, address: str, records: Records) -> _Heard:
+        """Raises Refused, and then nothing was changed."""
         now, key_id = self._services.clock.now(), thumbprint(said.identity_key)
         try:
             known = records.introductions.get(SYSTEM, key_id, now)
@@ -97,14 +98,18 @@ class Introductions:
             return self._begin(said, key_id, address, records, now)
         return _Heard()
 
-    def _begin(
-        self, said: messages.Introduction, key_id: str, address: str, records: Records, now: datetime
-    ) -> _Heard | Refused:
+    def _begin(self, said: messages.Introduction, key_id: str, address: str, records: Records, now: datetime) -> _Heard:
+        """Raises Refused."""
+        self._services.limits.introduces(address)
         made = Introduction(
             key_id, said.name, said.identity_key, said.sealing_key, said.agent, address, now, now + LIFE
         )
-        if not records.introductions.add(SYSTEM, made, most=MOST, most_from_one=MOST_FROM_ONE):
-            return Refused("too-many-requests", _FULL, headers=_again("60"))
+        beside = [one for one in records.introductions.all(SYSTEM, now) if site_of(one.address) == site_of(address)]
+        added = len(beside) < MOST_FROM_ONE and records.introductions.add(
+            SYSTEM, made, most=MOST, most_from_one=MOST_FROM_ONE
+        )
+        if not added:
+            raise Refused("too-many-requests", _FULL, headers=_again("60"))
         text = f"a host at {address} introduced itself as {said.name} and waits to be approved"
         data = {"thumbprint": key_id, "address": address}
         records.events.add(SYSTEM, "follower.introduced", f"introduction:{said.name}", text, now=now, data=data)
@@ -137,11 +142,12 @@ def fingerprint_of(services: Services, known: Introduction) -> str:
     return shared.fingerprint(known.identity_key, known.sealing_key, services.identity.public)
 
 
-def _approved(records: Records, known: Introduction, said: messages.Introduction) -> _Heard | Refused:
+def _approved(records: Records, known: Introduction, said: messages.Introduction) -> _Heard:
+    """Raises Refused."""
     follower = records.followers.by_id(SYSTEM, known.follower_id or "")
     same = (follower.identity_key, follower.sealing_key) == (said.identity_key, said.sealing_key)
     if not same or follower.state is not FollowerState.ACTIVE:
-        return Refused("unauthorized", _ENDED)
+        raise Refused("unauthorized", _ENDED)
     return _Heard(follower, known.proof)
 
 

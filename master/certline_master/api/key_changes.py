@@ -53,4 +53,5 @@ def _announce(
         text = f"{follower.name} announced new keys: they take over with the first request they sign, within a day"
         data = {"present": thumbprint(follower.identity_key or b""), "next": thumbprint(change.identity_key)}
         records.events.add(caller, "follower.keys_announced", f"follower:{follower.name}", text, now=now, data=data)
+        services.limits.noted(follower.id)
     return None

@@ -24,26 +24,31 @@ def faults(told: Told) -> Iterator[tuple[str, str]]:
                 yield f"{line}/{index}", "expected an SPKI pin, 64 lower-case hex digits"
 
 
-def record(records: Records, caller: Caller, told: Told, now: datetime) -> None:
-    """Keys that were never given to this host are passed over: they are its own."""
+def record(records: Records, caller: Caller, told: Told, now: datetime) -> int:
+    """How many events that made. Keys that were never given to this host are passed over: they are its own."""
     if told is None:
-        return
+        return 0
     held = {pin for pins in told.values() for pin in pins}
+    noted = 0
     for copy in records.keys.copies_at(caller, caller.follower_id or ""):
         if copy.spki_sha256 in held:
-            _seen(records, caller, copy, now)
+            noted += _seen(records, caller, copy, now)
         elif records.keys.deleted(caller, copy.follower_id, copy.spki_sha256, now=now):
             text = f"{caller.name} has deleted its {copy.key_type} key of line {copy.line}"
             _note(records, caller, copy, "key.deleted", text, now)
+            noted += 1
+    return noted
 
 
-def _seen(records: Records, caller: Caller, copy: KeyCopy, now: datetime) -> None:
+def _seen(records: Records, caller: Caller, copy: KeyCopy, now: datetime) -> bool:
+    """Whether that was worth an event."""
     if copy.deleted is None and copy.seen is not None and now - copy.seen < SEEN_EVERY:
-        return
+        return False
     records.keys.seen(caller, copy.follower_id, copy.spki_sha256, now=now)
     if copy.deleted is not None:
         text = f"{caller.name} has a key of line {copy.line} again that it had deleted: was the host restored?"
         _note(records, caller, copy, "key.reappeared", text, now)
+    return copy.deleted is not None
 
 
 def _note(records: Records, caller: Caller, copy: KeyCopy, kind: str, text: str, now: datetime) -> None:  # noqa: PLR0917 one record's parts

@@ -39,6 +39,7 @@ class Rates:
     records: Rate = Rate(2000, 30)  # events that its wishes and reports put on record
     caller: Rate = Rate(1200, 1200)  # requests with one admin token
     failures: Rate = Rate(60, 60)  # refused credentials and enrolments from one address
+    introductions: Rate = Rate(120, 6)  # hosts that introduce themselves, or themselves anew, from one address
     strangers: Rate = Rate(120, 60)  # records of refusals from addresses, all together
 
 
@@ -97,7 +98,7 @@ class Limits:
     def __init__(self, clock: Clock, rates: Rates) -> None:
         self._follower, self._caller = Buckets(clock, rates.follower), Buckets(clock, rates.caller)
         self._records, self._failures = Buckets(clock, rates.records), Buckets(clock, rates.failures)
-        self._strangers = Buckets(clock, rates.strangers)
+        self._introductions, self._strangers = Buckets(clock, rates.introductions), Buckets(clock, rates.strangers)
 
     def follower(self, follower_id: str) -> None:
         """Of a request whose signature holds. Raises Refused."""
@@ -118,6 +119,10 @@ class Limits:
     def failed(self, address: str) -> None:
         """After credentials were refused, and before that is put on record. Raises Refused in place of the refusal."""
         _refuse(self._failures.take(site_of(address)), "too many refused requests from this address")
+
+    def introduces(self, address: str) -> None:
+        """Before an introduction is put on record: nobody has let that host in. Raises Refused."""
+        _refuse(self._introductions.take(site_of(address)), "too many introductions from this address")
 
     def may_note(self, subject: str) -> bool:
         """Whether a refusal is put on record: those from addresses must not fill the disk, however many there are."""

@@ -105,7 +105,8 @@ class _Recording:
         behind.look(self.records, self.caller, report, follower, epoch=self.epoch, now=self.now)
         held = self.records.followers.deployments(self.caller, follower_id=follower.id)
         known = {(one.line_id, one.version): one for one in held}
-        key_copies.record(self.records, self.caller, report.keys, self.now)
+        for _ in range(key_copies.record(self.records, self.caller, report.keys, self.now)):
+            self.limits.noted(self.caller.follower_id)
         for said in report.deployments:
             line = self._line_with(said)
             if line:

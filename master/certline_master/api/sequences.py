@@ -7,6 +7,7 @@ from datetime import datetime
 
 from certline_master.api.callers import refuse_unless_active
 from certline_master.api.incoming import Incoming
+from certline_master.api.limits import Limits
 from certline_master.api.problems import Refused
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
@@ -27,7 +28,7 @@ def counted(
 ) -> Refused | None:
     """See Count."""
     follower = records.followers.by_id(caller, caller.follower_id or "")
-    one = _One(records, caller, incoming, follower, services.clock.now())
+    one = _One(records, caller, incoming, follower, services.clock.now(), services.limits)
     if sequence is None:
         return one.uncounted()
     found = records.identities.count(
@@ -52,6 +53,7 @@ class _One:
     incoming: Incoming
     follower: Follower
     now: datetime
+    limits: Limits
 
     def uncounted(self) -> Refused | None:
         """Releases before 0.2 do not count; one that did and no longer does is not the host that it was (T16)."""
@@ -91,3 +93,4 @@ class _One:
     def _note(self, kind: str, text: str, data: Mapping[str, object]) -> None:
         subject = f"follower:{self.follower.name}"
         self.records.events.add(self.caller, kind, subject, text, now=self.now, data=data)
+        self.limits.noted(self.follower.id)
