@@ -12,7 +12,7 @@ import pytest
 from certline_master import settings
 from certline_master.cli.main import run
 from certline_shared.clock import SystemClock
-from tests.integration.cli_bed import Commands, Master, Said
+from tests.integration.cli_bed import CA_IS_HERE, Commands, Master, Said
 from tests.testbed.parts import require
 from tests.testbed.pebble import pebble
 from tests.testbed.ports import free_port
@@ -160,7 +160,7 @@ def test_the_fleet_file_gives_this_host_a_certificate(host: Host, tmp_path: Path
     host.init("--with-follower").well()
     dns = free_port()
     with host.master.config.open("a") as file:
-        file.write(f'\n[responder]\nlisten = "127.0.0.1:{dns}"\n')
+        file.write(f'\n[responder]\nlisten = "127.0.0.1:{dns}"\n{CA_IS_HERE}')
     with host.follower_file.open("a") as file:
         file.write('\n[[line]]\nname = "shop"\n[[line.output]]\nkind = "fullchain"\npath = "shop.pem"\n')
     with pebble("calm", dns_server=f"127.0.0.1:{dns}") as ca:
