@@ -11,9 +11,9 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from certline_master.domain.errors import Fault, Invalid
 from certline_master.store.kek import Kek
@@ -177,12 +177,25 @@ def _manifest(path: Path, content: bytes) -> Manifest:
         said = json.loads(content)
         if said["format"] != FORMAT:
             raise BadBackup(path, f"it has format {said['format']}; this certline reads {FORMAT}: use a newer one")
-        return Manifest(_facts(said), tuple(Part(**part) for part in said["parts"]))
-    except (ValueError, KeyError, TypeError):
+        return Manifest(_facts(said), tuple(_typed(Part(**part)) for part in said["parts"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadBackup(path, "its manifest cannot be read") from None
+
+
+T = TypeVar("T", Part, Facts)
+
+
+def _typed(read: T) -> T:
+    """What it says, as the types it is said to have. Raises TypeError."""
+    for one in fields(read):
+        if one.type in (str, int) and type(getattr(read, one.name)) is not one.type:
+            raise TypeError(one.name)
+    return read
 
 
 def _facts(said: dict[str, Any]) -> Facts:
     tables = tuple(Shape(one["name"], tuple((name, kind) for name, kind in one["columns"])) for one in said["tables"])
-    fields = {name: said[name] for name in ("certline", "made", "instance", "epoch", "revision", "database")}
-    return Facts(**fields, keks=tuple(said["keks"]), tables=tables)
+    told = {name: said[name] for name in ("certline", "made", "instance", "epoch", "revision", "database")}
+    if not all(isinstance(one, str) for one in said["keks"]):
+        raise TypeError("keks")
+    return _typed(Facts(**told, keks=tuple(said["keks"]), tables=tables))

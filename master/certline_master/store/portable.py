@@ -32,6 +32,7 @@ _AT_ONCE = 500
 _TYPES: dict[str, TypeEngine[Any]] = {
     "bytes": LargeBinary(), "time": Time(), "flag": Boolean(), "number": BigInteger(), "text": Text(),
 }  # fmt: skip
+_WRITTEN_AS: dict[str, type] = {"flag": bool, "number": int}  # in JSON; the others as texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Shape:
 
     name: str
     columns: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: it may come from a file."""
+        texts = [self.name, *(name for name, _ in self.columns)]
+        if not all(isinstance(one, str) for one in texts) or not {kind for _, kind in self.columns} <= set(_TYPES):
+            raise ValueError("this is no table's shape")
 
 
 def shapes() -> list[Shape]:
@@ -71,7 +78,7 @@ def rows(connection: Connection, shape: Shape) -> Iterator[bytes]:
 
 
 def put(connection: Connection, shape: Shape, lines: Sequence[bytes]) -> None:
-    """Raises ValueError for a line that is no row of this shape."""
+    """Raises ValueError for a line that is no row of this shape, RecursionError for one that is a trap."""
     found = [_read(line, shape) for line in lines]
     for start in range(0, len(found), _AT_ONCE):
         connection.execute(insert(_clause(shape)), found[start : start + _AT_ONCE])
@@ -91,9 +98,17 @@ def _out(value: Any, kind: str) -> Any:
 
 
 def _in(value: Any, kind: str) -> Any:
-    if value is None or kind in ("flag", "number", "text"):
-        return value
-    return base64.b64decode(value, validate=True) if kind == "bytes" else datetime.fromisoformat(value)
+    if value is None:
+        return None
+    if not _is_written_so(value, kind):
+        raise ValueError(f"a {kind} is not written so")
+    if kind == "bytes":
+        return base64.b64decode(value, validate=True)
+    return datetime.fromisoformat(value) if kind == "time" else value
+
+
+def _is_written_so(value: Any, kind: str) -> bool:
+    return type(value) is _WRITTEN_AS.get(kind, str)
 
 
 def filled(connection: Connection) -> list[str]:

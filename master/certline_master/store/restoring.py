@@ -1,5 +1,6 @@
 """Restoring a backup into an empty database: verified before, whole or not at all, and marked as gone back in time."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import Conflict, Unavailable
 from certline_master.domain.ports import Records
 from certline_master.store import backup_file, portable
-from certline_master.store.backup_file import Manifest
+from certline_master.store.backup_file import BadBackup, Manifest
 from certline_master.store.engine import database, schema_engine
 from certline_master.store.keyring import Keyring
 from certline_master.store.lock import WriterLock
@@ -22,6 +26,8 @@ from certline_master.store.schema import HEAD, migrate, revision
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 from certline_shared.failpoints import failpoint
+
+_EXCHANGED = "it was changed since it was checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,8 @@ class Restoring:
         store = open_store(url, kek=self.keys, clock=self.clock, chance=self.chance)
         try:
             return store.write(lambda records: self._rows(records, manifest))
+        except (ValueError, LookupError, TypeError, RecursionError, SQLAlchemyError) as fault:
+            raise BadBackup(self.path, f"it holds what no certline wrote ({type(fault).__name__})") from fault
         finally:
             store.close()
 
@@ -93,16 +101,25 @@ class Restoring:
         connection = sql(records).session.connection
         if filled := portable.filled(connection):
             raise Conflict(f"the database is not empty (there is something in {filled[0]}): restore into an empty one")
-        tables = {shape.name: shape for shape in manifest.facts.tables}
-        parts = {part.file: part for part in manifest.parts}
-        for name, content in backup_file.contents(self.path):
-            if name in parts:
-                portable.put(connection, tables[parts[name].table], content.splitlines())
+        self._put(connection, manifest)
         portable.continue_counting(connection)
         self._under_present_key(records)
         failpoint("restore.rows")
         why = f"the backup of {manifest.facts.made} was restored"
         return after_going_back(SYSTEM, sql(records), hold=self.hold, now=self.clock.now(), why=why)
+
+    def _put(self, connection: Connection, manifest: Manifest) -> None:
+        """The file is read once more, and may have been exchanged since."""
+        tables = {shape.name: shape for shape in manifest.facts.tables}
+        parts = {part.file: part for part in manifest.parts}
+        for name, content in backup_file.contents(self.path):
+            part = parts.pop(name, None)
+            if part is not None:
+                if hashlib.sha256(content).hexdigest() != part.sha256:
+                    raise BadBackup(self.path, _EXCHANGED)
+                portable.put(connection, tables[part.table], content.splitlines())
+        if parts:
+            raise BadBackup(self.path, _EXCHANGED)
 
     def _under_present_key(self, records: Records) -> None:
         """A backup under a former KEK is put under the one of the settings, which alone opens it from then on."""
