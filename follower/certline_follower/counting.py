@@ -13,6 +13,7 @@ from certline_shared.chance import Chance
 
 NAME = "sequence"
 _LONGEST_STEP = 1_000
+_AHEAD_AFTER_LOSS = 300_000  # as much as some hundred requests count
 
 
 class Sequence:
@@ -22,14 +23,16 @@ class Sequence:
         self._path, self._chance = state_dir / NAME, chance
         self._last: int | None = None
 
-    def next(self, now: datetime) -> int:
-        """Where the file is lost it goes on from `now` (the master's time) in milliseconds, which is above all before.
+    def next(self, now: datetime, *, is_first: bool) -> int:
+        """Without a file it begins at `now` (the master's time) in milliseconds; where it was lost, ahead of that: a
+        host may have counted faster than time went by.
 
         A disk that takes nothing must not keep the host from telling so: then the number is in memory only.
         """
         last = self._last if self._last is not None else self._kept()
         step = 1 + int(self._chance.uniform(0, _LONGEST_STEP))
-        number = self._last = int(now.timestamp() * 1_000) if last is None else last + step
+        begin = int(now.timestamp() * 1_000) + (0 if is_first else _AHEAD_AFTER_LOSS)
+        number = self._last = begin if last is None else last + step
         with suppress(OSError):
             write_private(self._path, f"{number}\n".encode())
         return number

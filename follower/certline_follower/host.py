@@ -80,7 +80,8 @@ class Host:
         """The number of the next request that changes something; on disk before it is used."""
         if self.sequence is None:
             self.sequence = Sequence(self.settings.state_dir, self.chance)
-        return self.sequence.next(self.now())
+        has_asked = any(line.asked or line.reported for line in self.state.lines.values())
+        return self.sequence.next(self.now(), is_first=not has_asked)
 
     def now(self) -> datetime:
         """The master's time as far as known."""

@@ -179,9 +179,7 @@ class Writing:
             names.add(wanted.follower or "")
             lines += [] if wanted.follower else [Line("", change.name, self.scope.owner, None, wanted.names)]
         held = {holder for line in lines for holder in self.records.keys.holders(SYSTEM, line)}
-        return held | {
-            one.id for one in self.records.followers.all(SYSTEM) if one.name in names
-        }
+        return held | {one.id for one in self.records.followers.all(SYSTEM) if one.name in names}
 
     def _wake(self, changes: Iterable[Change]) -> None:
         """Lines that may have waited for an issuer, a grant or a mended configuration are looked at again."""

@@ -10,7 +10,6 @@ MOST_TOLD = 3
 """Of the hosts that do not use a line's version; all of them stand in the line's own story."""
 
 
-
 def why_failing(snapshot: LineSnapshot, orders: Iterable[Order]) -> str | None:
     """Why the line's order fails: the last try's reason, or that of the one under way; `orders` may be of any line."""
     own = {certificate.id for version in snapshot.versions for certificate in version.certificates}
