@@ -95,6 +95,16 @@ def test_old_and_new_are_good_for_a_while_after_rotation(bed: Bed) -> None:
     assert [used(bed, token).status_code for token in (old["token"], answer["token"])] == [401, 200]
 
 
+def test_what_a_rotation_ends_is_on_record_and_can_be_named(bed: Bed) -> None:
+    prefix = made(bed)["prefix"]
+    bed.ask("POST", "/v1/tokens/ci/rotate", {})
+    bed.ask("POST", "/v1/tokens/ci/rotate", {})
+    (event,) = bed.events("token.revoked")
+    assert (event.subject, event.data["prefix"]) == ("token:ci.before", prefix)
+    made(bed, "c" * 63)
+    assert bed.ask("POST", f"/v1/tokens/{'c' * 63}/rotate", {}).status_code == 409
+
+
 def test_rotating_again_ends_the_one_before_the_one_before(bed: Bed) -> None:
     first = made(bed)["token"]
     second = bed.ask("POST", "/v1/tokens/ci/rotate", {}).json()["token"]

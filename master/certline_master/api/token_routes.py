@@ -17,6 +17,7 @@ from certline_master.domain.model import AdminToken
 from certline_master.domain.networks import BadNetwork, network_of
 from certline_master.domain.ports import Records
 from certline_shared.messages import time_text
+from certline_shared.names import BadName, check_object_name
 
 router = APIRouter(prefix="/v1/tokens", tags=["admin tokens"])
 
@@ -118,15 +119,23 @@ def rotate(
 
 
 def _rotate(services: Services, records: Records, caller: Caller, name: str, overlap: timedelta) -> TokenMade:
-    former, now = _find(records, caller, name), services.clock.now()
-    records.tokens.supersede(caller, former.id, name=_name_before(name), until=now + overlap, now=now)
+    former, now, aside = _find(records, caller, name), services.clock.now(), _name_before(name)
+    for one in records.tokens.all(caller):
+        if one.name == aside:
+            text, data = f"an admin token was revoked: {name} took its name", {"prefix": one.prefix}
+            records.events.add(caller, "token.revoked", f"token:{aside}", text, now=now, data=data)
+    records.tokens.supersede(caller, former.id, name=aside, until=now + overlap, now=now)
     life = former.expires - former.created if former.expires else None
     wish = _Wish(name, former.role, now + life if life else None, former.networks)
     return _add(services, records, caller, wish, "token.rotated")
 
 
 def _name_before(name: str) -> str:
-    return f"{name}.before"
+    """Raises Conflict: what has no good name could not be revoked."""
+    try:
+        return check_object_name(f"{name}.before", "token")
+    except BadName:
+        raise Conflict(f"{name}.before would be too long a name: make another token, and revoke this one") from None
 
 
 @router.post(
