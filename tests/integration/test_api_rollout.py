@@ -200,6 +200,18 @@ def test_a_rollout_is_stopped_by_command_and_says_by_whom(bed: Bed) -> None:
     assert bed.ask("POST", "/v1/lines/shop/rollout", {"action": "faster"}).status_code == 422
 
 
+def test_a_key_that_was_stolen_with_the_canary_is_replaced_everywhere_at_once(bed: Bed) -> None:
+    hosts = all_with_the_first(bed, BY_COMMAND)
+    bed.ask("POST", "/v1/followers/web-2/stolen", {"now": False})
+    bed.engine.run(MINUTE)
+    look(bed)
+    assert {offered(hosts[name]) for name in NAMES if name != "web-2"} == {2}
+    (event,) = bed.events("rollout.overridden")
+    assert "is to be revoked: all get the new one" in event.text
+    (line,) = bed.ask("GET", "/v1/followers/web-2/worklist").json()["lines"]
+    assert (line["needs_key"], [one["version"] for one in line["certificates"]]) == (False, [1])
+
+
 def test_expiry_overrides_a_rollout_that_stands_still(bed: Bed) -> None:
     hosts = all_with_the_first(bed, BY_COMMAND)
     bed.engine.run(59 * DAY)

@@ -8,7 +8,16 @@ from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.custody import KeyCopy, Revocation, RevocationState, Slot
 from certline_master.domain.deployment import arrived
 from certline_master.domain.lost_host import KEY_COMPROMISE, PATIENCE, Exposed, exposed, has_moved_on, newest_safe
-from certline_master.domain.model import Deployment, Failure, FailureClass, Follower, FollowerState, Line, Version
+from certline_master.domain.model import (
+    Deployment,
+    DeploymentState,
+    Failure,
+    FailureClass,
+    Follower,
+    FollowerState,
+    Line,
+    Version,
+)
 from certline_master.domain.ports import Records
 from certline_shared.chance import Chance
 
@@ -76,7 +85,7 @@ class _Looking:
         """All keys it ever had: those it was given, those of its own lines, those of versions that it reported."""
         own = {line.id for line in lines if line.follower_id == self.follower.id}
         reported = self.records.followers.deployments(self.caller, follower_id=self.follower.id)
-        held = {(one.line_id, one.version) for one in reported}
+        held = {(one.line_id, one.version) for one in reported if one.state is not DeploymentState.WANTED}
         found = {copy.spki_sha256 for copy in copies}
         for line_id in own | {line_id for line_id, _ in held}:
             for version in self.records.versions.all(self.caller, line_id):

@@ -113,6 +113,7 @@ class Progress:
     receivers: Sequence[Receiver]
     reported: Mapping[str, Deployment]  # of this version, by the follower's id
     former: Version | None = None  # of what the others have, what ends first; None: they have nothing
+    ending: bool = False  # a certificate that somebody would stay with is to be revoked
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,6 +165,8 @@ def decide(progress: Progress, now: datetime) -> Decision:
     if _runs_short(progress.former, now):
         text = f"version {progress.former.number} ends {_minute(_ends(progress.former))}: all get the new one"
         return Decision(Move.OVERRIDE, done, text)
+    if progress.ending:
+        return Decision(Move.OVERRIDE, done, "what the others have is to be revoked: all get the new one")
     failure = wave.stopped or progress.failure()
     if failure:
         stopped = replace(wave, stopped=failure)

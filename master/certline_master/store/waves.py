@@ -8,12 +8,12 @@ from datetime import datetime
 from sqlalchemy import and_, select, update
 
 from certline_master.domain.access import Caller, Role
-from certline_master.domain.model import Rollout, VersionState
+from certline_master.domain.model import Rollout, Version, VersionState
 from certline_master.domain.rollout import Offers, Progress, Wave, first_to_end
 from certline_master.store.scope import SEEN, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
 from certline_master.store.standings import Standings
-from certline_master.store.tables import lines, versions, waves
+from certline_master.store.tables import lines, revocations, versions, waves
 from certline_master.store.versions import Versions
 
 _WAVE = Shape(Wave, waves)
@@ -24,6 +24,7 @@ _UNDER_WAY = (
     .join(versions, and_(versions.c.line_id == waves.c.line_id, versions.c.number == waves.c.version))
     .where(waves.c.finished.is_(None), versions.c.state == VersionState.LIVE)
 )
+_TO_BE_REVOKED = select(revocations.c.id).where(revocations.c.certificate_id.in_(several("wanted"))).limit(1)
 _LINE = select(lines.c.rollout).where(lines.c.id == param("wanted"))
 _MOVE = (
     update(waves)
@@ -70,13 +71,20 @@ class Waves:
         offers = self._offers(caller, wave.line_id, line.rollout)
         offered = {one.id: reported.get(one.id, {}) for one in receivers}
         chosen = [offers.choose(one.name, offered[one.id], now) for one in receivers] if offers else []
+        former = [one for one in chosen if one.number != wave.version]
         return Progress(
             wave,
             line.rollout,
             receivers,
             {who: told[wave.version] for who, told in reported.items() if wave.version in told},
-            first_to_end(one for one in chosen if one.number != wave.version),
+            first_to_end(former),
+            self._is_ending(former),
         )
+
+    def _is_ending(self, former: Sequence[Version]) -> bool:
+        """Whether one of their certificates is to be revoked, or was."""
+        wanted = sorted({certificate.id for one in former for certificate in one.certificates})
+        return bool(wanted) and self._session.row(_TO_BE_REVOKED, {"wanted": wanted}) is not None
 
     def _offers(self, caller: Caller, line_id: str, rollout: Rollout) -> Offers | None:
         versions = Versions(self._session).all(caller, line_id)

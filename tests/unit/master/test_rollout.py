@@ -142,6 +142,11 @@ def test_a_failure_that_was_accepted_by_going_on_is_waited_for_no_more() -> None
 # --- overridden -----------------------------------------------------------------------------------------------------
 
 
+def test_nobody_is_left_with_what_is_to_be_revoked() -> None:
+    decided = decide(replace(progress(failed("web-3")), ending=True), NOW)
+    assert (decided.move, decided.wave.finished) == (Move.OVERRIDE, NOW)
+
+
 @pytest.mark.parametrize("stopped", [None, "by admin:ops"])
 def test_expiry_overrides_also_a_rollout_that_was_stopped(stopped: str | None) -> None:
     just = version(6, RETIRED, days=90, left=15)
