@@ -115,9 +115,12 @@ def _add_deploy(deploy: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError("give 0 to 86400 seconds")
+        raise argparse.ArgumentTypeError(f"{text!r}: give 0 to 86400 seconds")
     return value
 
 
@@ -125,7 +128,7 @@ def _splay(text: str) -> tuple[float, float]:
     low, dash, high = text.partition("-")
     try:
         least, most = _seconds(low), _seconds(high)
-    except ValueError:
+    except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text!r} is not MIN-MAX, two numbers of seconds such as 0-300") from None
     if not dash or least > most:
         raise argparse.ArgumentTypeError(f"{text!r}: MIN is at most MAX, as in 0-300")

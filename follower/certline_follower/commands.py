@@ -27,7 +27,8 @@ def only_run(loaded: Settings, *, wait: bool) -> Iterator[None]:
     loaded.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     with RunLock(loaded.state_dir) as lock:
         if not lock.acquire(wait):
-            raise Failed(f"another run is active in {loaded.state_dir}; sync waits for it with --wait", BUSY)
+            advice = "stop it if it is the daemon, else wait (sync --wait does)"
+            raise Failed(f"another run is active in {loaded.state_dir}: {advice}", BUSY)
         yield
 
 

@@ -405,3 +405,10 @@ def test_the_daemon_reads_its_file_anew_at_sighup(
         daemon.terminate()
         daemon.communicate(timeout=10)
     assert daemon.returncode == 0
+
+
+@pytest.mark.parametrize("said", ["x", "-1", "nan", "100000"])
+def test_a_time_that_is_none_is_refused_with_what_to_give(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["sync", f"--timeout={said}"])
+    assert f"'{said}': give 0 to 86400 seconds" in capsys.readouterr().err
