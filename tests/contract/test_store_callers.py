@@ -22,6 +22,7 @@ ABSENT: dict[str, tuple[Use, object]] = {
         lambda r, c, f: r.versions.ordered_since(c, f.theirs.id, f.bed.now - HOUR),
         [],
     ),
+    "which versions there are": (lambda r, c, f: r.versions.numbers(c, [f.their_line.id]), frozenset()),
     "live versions": (lambda r, c, f: r.versions.live(c, [f.their_line.id]), {}),
     "deployments of a line": (lambda r, c, f: r.followers.deployments(c, line_id=f.their_line.id), []),
     "deployments of a follower": (lambda r, c, f: r.followers.deployments(c, follower_id=f.theirs.id), []),

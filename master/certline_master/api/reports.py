@@ -1,7 +1,7 @@
 """What a host says of its installations, written down with an event for each change."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from certline_master.api.limits import Limits
 from certline_master.api.problems import Refused
 from certline_master.api.sequences import Count
 from certline_master.api.services import Services
-from certline_master.api.wishes import find_line
+from certline_master.api.wishes import line_called
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.deployment import arrived, merged
-from certline_master.domain.errors import Fault, Invalid, NotFound
+from certline_master.domain.errors import Fault, Invalid
 from certline_master.domain.model import Deployment, DeploymentState, Line
 from certline_master.domain.ports import Records
 from certline_shared.codec import BadMessage
@@ -107,19 +107,18 @@ class _Recording:
         known = {(one.line_id, one.version): one for one in held}
         for _ in range(key_copies.record(self.records, self.caller, report.keys, self.now)):
             self.limits.noted(self.caller.follower_id)
-        for said in report.deployments:
-            line = self._line_with(said)
-            if line:
-                self._hear(said, line, follower.id, known.get((line.id, said.version)))
+        for said, line in self._still_there(report.deployments):
+            self._hear(said, line, follower.id, known.get((line.id, said.version)))
 
-    def _line_with(self, said: DeploymentReport) -> Line | None:
-        """The line, if it and the version are still there."""
-        try:
-            line = find_line(self.records, self.caller, said.line)
-            self.records.versions.get(self.caller, line.id, said.version)
-        except NotFound:
-            return None
-        return line
+    def _still_there(self, told: Sequence[DeploymentReport]) -> "list[tuple[DeploymentReport, Line]]":
+        """With its line, whatever is said of one that is there; the last word counts. However long a report is, it
+        costs two queries: the master has one writer.
+        """
+        newest = {(said.line, said.version): said for said in told}
+        lines = {line.name: line for line in self.records.lines.all(self.caller, limit=1_000_000)} if newest else {}
+        there = self.records.versions.numbers(self.caller, [line.id for line in lines.values()]) if lines else ()
+        found = ((said, line_called(said.line, self.caller, lines)) for said in newest.values())
+        return [(said, line) for said, line in found if line and (line.id, said.version) in there]
 
     def _hear(self, said: DeploymentReport, line: Line, follower_id: str, former: Deployment | None) -> None:
         """Only what is new is written; only what became of the version is an event, not each new try's time."""

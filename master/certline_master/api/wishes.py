@@ -84,6 +84,12 @@ def find_line(records: Records, caller: Caller, local: str) -> Line:
     raise NotFound("line", local)
 
 
+def line_called(local: str, caller: Caller, lines: Mapping[str, Line]) -> Line | None:
+    """The same among all lines that this follower sees, by their full names."""
+    called = (lines.get(name) for name in (local, own_line_name(local, caller.name)))
+    return next((line for line in called if line and line.follower_id in (caller.follower_id, None)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Recording:
     """One wish on its way into the store, inside a transaction."""

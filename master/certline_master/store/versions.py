@@ -26,6 +26,8 @@ _OVER = (VersionState.RETIRED, VersionState.REVOKED, VersionState.FAILED)
 _FIND = select(*VERSION.columns).join(lines)
 _OF_LINE = _FIND.where(versions.c.line_id == param("line")).order_by(versions.c.number.desc())
 _BY_NUMBER = _FIND.where(versions.c.line_id == param("line"), versions.c.number == number("wanted"))
+_NUMBERS = select(versions.c.line_id, versions.c.number).join(lines).where(versions.c.line_id.in_(several("line_ids")))
+_OWN_NUMBERS = _NUMBERS.where(SEEN)
 _LIVE = _FIND.where(versions.c.line_id.in_(several("line_ids")), versions.c.state == VersionState.LIVE)
 _OWN_LIVE = _LIVE.where(SEEN)
 _OWN_OF_LINE, _OWN_BY_NUMBER = _OF_LINE.where(SEEN), _BY_NUMBER.where(SEEN)
@@ -116,6 +118,11 @@ class Versions:
         if row is None:
             raise NotFound("version", str(number))
         return with_certificates(self._session, [row])[0]
+
+    def numbers(self, caller: Caller, line_ids: Sequence[str]) -> frozenset[tuple[str, int]]:
+        statement, scope = (_NUMBERS, {}) if sees_all(caller) else (_OWN_NUMBERS, own(caller))
+        rows = self._session.rows(statement, {"line_ids": list(line_ids), **scope})
+        return frozenset((row.line_id, row.number) for row in rows)
 
     def live(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, Version]:
         """By line id."""
