@@ -11,7 +11,7 @@ from shutil import copytree, rmtree
 
 import pytest
 
-from certline_follower import enrolment, failpoints
+from certline_follower import carried, enrolment, failpoints, introducing, joining, rotation
 from tests.end_to_end import loading
 from tests.end_to_end.assertions import assert_installed, assert_pair, same_serial, serial_of
 from tests.end_to_end.harness import Bed, bed
@@ -26,7 +26,13 @@ LINE = HostLine("www", (WWW,), services=("small",), copies={"combined": "combine
 ENROLLING = enrolment.FAILPOINTS
 FIRST_TIME = ("key.written", "line.asked")
 GOING_BACK = ("install.going_back", "install.went_back")
-RENEWING = tuple(name for name in failpoints.FAILPOINTS if name not in {*ENROLLING, *FIRST_TIME, *GOING_BACK})
+OTHER_WAYS_IN = (*joining.FAILPOINTS, *introducing.FAILPOINTS)  # each is killed in tests of its own
+OTHER_WORK = (*rotation.FAILPOINTS, *carried.FAILPOINTS)
+RENEWING = tuple(
+    name
+    for name in failpoints.FAILPOINTS
+    if name not in {*ENROLLING, *OTHER_WAYS_IN, *OTHER_WORK, *FIRST_TIME, *GOING_BACK}
+)
 
 
 @dataclass(slots=True)
