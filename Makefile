@@ -2,7 +2,8 @@
 # `make` alone lists them.
 
 PYTHON ?= python3
-WORKERS ?= 2
+# Twice the cores of a small machine: many tests wait for real programs.
+WORKERS ?= 4
 ONCE ?=
 
 BIN := .venv/bin
