@@ -73,7 +73,7 @@ def verify(asked: Asked) -> None:
     found = asked.client.get("/v1/events/verify")
     asked.show(found, verdict_lines(found))
     if found["problems"]:
-        raise SystemExit(REFUSED)
+        raise click.exceptions.Exit(REFUSED)
 
 
 def verdict_lines(found: dict[str, Any]) -> list[str]:

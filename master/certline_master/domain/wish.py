@@ -72,10 +72,14 @@ def superseded(running: Version, snapshot: LineSnapshot) -> datetime | None:
 
 
 def merged_until(snapshot: LineSnapshot) -> datetime | None:
-    """Until when more changes of a host's own wish are waited for: where a former one was ordered for just now."""
+    """Until when more changes of a host's own wish are waited for: where other names were ordered for just now.
+
+    A new key alone is not waited for: a host that was rebuilt, or lost its key, needs its certificate.
+    """
     if snapshot.line.owner is not Owner.FOLLOWER or snapshot.line.forced:
         return None
-    former = [version.created for version in snapshot.versions if not is_for_this_wish(version, snapshot)]
+    names = set(snapshot.line.names)
+    former = [one.created for one in snapshot.versions if any(set(c.names) != names for c in one.certificates)]
     return max(former) + MERGED if former else None
 
 
