@@ -29,6 +29,7 @@ from certline_shared.messages import PROTOCOL, Introduction, IntroductionAnswer
 FAILPOINTS = ("introduce.begun", "introduce.answered", "introduce.identity_written")
 NAME = "introduction.json"
 PAUSE = 5.0  # seconds between two looks
+SHORT = 5  # seconds that the master may ask for before anything is shown
 
 
 class Introducer(Protocol):
@@ -101,6 +102,9 @@ class Introducing:
                 if answer.state == "approved":
                     return self._finish(keys, begun, answer)
             except Unreachable as away:
+                if not shown and away.retry_after and away.retry_after <= SHORT:
+                    self.clock.pause(away.retry_after, threading.Event())  # others came from this address just now
+                    continue
                 if self.clock.monotonic() + pause > until:
                     raise
                 pause = away.retry_after or pause
