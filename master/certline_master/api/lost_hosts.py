@@ -1,6 +1,6 @@
 """A lost host: what it had, what has to be done for that, doing it, and how far that is."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -77,9 +77,8 @@ class _Looking:
         lines = self.records.lines.all(self.caller, limit=1_000_000)
         pins = self._pins(lines, copies)
         named = {one.line for one in revocations}
-        looked = [self._line(line, pins) for line in lines]
-        found = [one for one in looked if one.exposed or one.needs_key or one.line.name in named]
-        return LostHost(self.follower, tuple(copies), tuple(found), tuple(revocations))
+        found = tuple(one for line in lines if (one := self._line(line, pins, named)))
+        return LostHost(self.follower, tuple(copies), found, tuple(revocations))
 
     def _pins(self, lines: Iterable[Line], copies: Iterable[KeyCopy]) -> frozenset[str]:
         """All keys it ever had: those it was given, those of its own lines, those of versions that it reported."""
@@ -93,15 +92,20 @@ class _Looking:
                     found |= {certificate.spki_sha256 for certificate in version.certificates}
         return frozenset(found)
 
-    def _line(self, line: Line, pins: frozenset[str]) -> LostLine:
+    def _line(self, line: Line, pins: frozenset[str], named: Collection[str]) -> LostLine | None:
+        """None for a line that has nothing to do with it; who has that is not asked."""
         versions = tuple(self.records.versions.all(self.caller, line.id))
+        found = tuple(exposed(versions, pins, self.now))
+        needs_key = line.follower_id is None and bool(self._current_keys(line) & pins)
+        if not (found or needs_key or line.name in named):
+            return None
         holders = [self.records.followers.by_id(self.caller, one) for one in self.records.keys.holders(SYSTEM, line)]
         return LostLine(
             line=line,
             own=line.follower_id == self.follower.id,
             versions=versions,
-            exposed=tuple(exposed(versions, pins, self.now)),
-            needs_key=line.follower_id is None and bool(self._current_keys(line) & pins),
+            exposed=found,
+            needs_key=needs_key,
             others=tuple(one for one in holders if one.id != self.follower.id and one.state is FollowerState.ACTIVE),
             reported=tuple(self.records.followers.deployments(self.caller, line_id=line.id)),
             pins=pins,

@@ -4,12 +4,12 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Text, delete, func, insert, literal, select, type_coerce
+from sqlalchemy import delete, insert, select
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Conflict, NotFound
 from certline_master.domain.model import Grant, Group
-from certline_master.store.scope import sees_all
+from certline_master.store.scope import is_member, sees_all
 from certline_master.store.session import Session, Shape, Upsert, param
 from certline_master.store.tables import followers, group_grants, groups
 
@@ -22,9 +22,7 @@ _DELETE = delete(groups).where(groups.c.id == param("wanted"))
 _ADD_GRANT = insert(group_grants)
 _DROP_GRANTS = delete(group_grants).where(group_grants.c.group_id == param("wanted"))
 
-_LISTED = type_coerce(followers.c.groups, Text())
-_IS_MEMBER = func.replace(_LISTED, literal('"') + param("group") + literal('"'), "") != _LISTED
-_A_MEMBER = select(followers.c.name).where(_IS_MEMBER).order_by(followers.c.name).limit(1)
+_A_MEMBER = select(followers.c.name).where(is_member(param("group"))).order_by(followers.c.name).limit(1)
 
 
 class Groups:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import FromClause, and_, func, literal, select, type_coerce, union
-from sqlalchemy.types import Text
+from sqlalchemy import FromClause, and_, select, union
 
 from certline_master.domain.deployment import Receiver
 from certline_master.domain.model import GrantKind
+from certline_master.store.scope import is_member
 from certline_master.store.tables import followers, grants, group_grants, groups, lines
 
 RECEIVER = [followers.c[name] for name in ("id", "name", "state", "enrolled", "last_seen")]
@@ -22,16 +22,10 @@ def pairs(*conditions: Any) -> FromClause:
         select(lines.c.id, followers.c.id)
         .join(group_grants, and_(group_grants.c.kind == GrantKind.PULL, group_grants.c.name == lines.c.name))
         .join(groups, groups.c.id == group_grants.c.group_id)
-        .join(followers, _is_in(groups.c.name))
+        .join(followers, is_member(groups.c.name))
     )
     shared = [one.where(lines.c.follower_id.is_(None), *conditions) for one in (granted, by_group)]
     return union(own, *shared).subquery("pairs")
-
-
-def _is_in(group: Any) -> Any:
-    """The names of a follower's groups stand in a JSON list; `_` is a letter there, and a joker to LIKE."""
-    name = func.replace(group, "_", r"\_")
-    return type_coerce(followers.c.groups, Text()).like(literal('%"').concat(name).concat('"%'), escape="\\")
 
 
 def read_receiver(row: Any) -> Receiver:

@@ -24,17 +24,17 @@ def own(caller: Caller) -> dict[str, str]:
     return {"own": caller.follower_id or ""}
 
 
-def _member(follower: Any) -> ColumnElement[bool]:
-    """Whether a follower's row names a group's row: its groups are a JSON list of names, which hold no quotes."""
-    listed = type_coerce(follower.groups, Text())
-    return func.replace(listed, literal('"') + groups.c.name + literal('"'), "") != listed
+def is_member(group: Any) -> ColumnElement[bool]:
+    """Whether a follower is in the group of this name: its groups are a JSON list of names, which hold no quotes."""
+    listed = type_coerce(followers.c.groups, Text())
+    return func.replace(listed, literal('"') + group + literal('"'), "") != listed
 
 
 _PULLED = select(grants.c.name).where(grants.c.follower_id == param("own"), grants.c.kind == GrantKind.PULL)
 _PULLED_BY_GROUP = (
     select(group_grants.c.name)
     .join(groups, groups.c.id == group_grants.c.group_id)
-    .join(followers, _member(followers.c))
+    .join(followers, is_member(groups.c.name))
     .where(followers.c.id == param("own"), group_grants.c.kind == GrantKind.PULL)
 )
 SEEN: ColumnElement[bool] = or_(
@@ -56,7 +56,9 @@ HOLDERS = (
             ),
             select(group_grants.c.name)
             .join(groups, groups.c.id == group_grants.c.group_id)
-            .where(group_grants.c.name == param("line"), group_grants.c.kind == GrantKind.PULL, _member(followers.c))
+            .where(
+                group_grants.c.name == param("line"), group_grants.c.kind == GrantKind.PULL, is_member(groups.c.name)
+            )
             .correlate(followers)
             .exists(),
         )
