@@ -120,7 +120,7 @@ EXPECTED = {
     groups: all
     introductions: all
     lines: csrs due snapshots
-    versions: all live live_since numbers ordered_since
+    versions: all for_keys live live_since numbers ordered_since
     standings: behind in_use lines_of live_until receivers reported
     waves: of_lines progress under_way
     orders: live next_due of_line

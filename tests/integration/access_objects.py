@@ -1,5 +1,6 @@
 """What the paths of the API name, made for the access matrix: each object belongs to one follower, or to nobody."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -34,7 +35,7 @@ def line(bed: Bed, host: FollowerClient) -> Place:
     name, chance = f"line-{bed.engine.chance.uuid()[:8]}", bed.engine.chance
     names = (f"{name}.example.com",)
     made = Line(chance.uuid(), name, Owner.API, host.follower_id, names, issuer_id=_issuer(bed))
-    csr = LineCsr(KeyType.ECDSA_P256, b"csr", "aa" * 32, names)
+    csr = LineCsr(KeyType.ECDSA_P256, b"csr", _pin(made), names)
     version = _version(bed, made)
     bed.store.write(lambda records: records.lines.save(SYSTEM, made))
     bed.store.write(lambda records: records.lines.put_csr(SYSTEM, made.id, csr))
@@ -42,10 +43,15 @@ def line(bed: Bed, host: FollowerClient) -> Place:
     return {"name": name, "number": "1"}
 
 
+def _pin(line: Line) -> str:
+    """Each line has a key of its own."""
+    return hashlib.sha256(line.name.encode()).hexdigest()
+
+
 def _version(bed: Bed, line: Line) -> Version:
     now, version_id = bed.clock.now(), bed.engine.chance.uuid()
     certificate = Certificate(
-        bed.engine.chance.uuid(), version_id, KeyType.ECDSA_P256, b"csr", "aa" * 32, line.names, "PEM\n", "3f2a",
+        bed.engine.chance.uuid(), version_id, KeyType.ECDSA_P256, b"csr", _pin(line), line.names, "PEM\n", "3f2a",
         now, now + timedelta(days=90),
     )  # fmt: skip
     return Version(version_id, line.id, 1, VersionState.LIVE, now, "the first certificate", (certificate,))

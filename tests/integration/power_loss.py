@@ -14,7 +14,7 @@ from tests.testbed.parts import program
 
 CALLS = "openat,write,fsync,rename,renameat,renameat2,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,fchmod"
 
-_CALL = re.compile(r"\d+ (?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)(?P<path><[^>]*>)?.*")
+_CALL = re.compile(r"\d+ +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)(?P<path><[^>]*>)?.*")
 _ARGUMENT = re.compile(r'(?:\w+)?<(?P<folder>[^>]*)>|"(?P<text>[^"]*)"|(?P<word>[\w|]+)')
 
 

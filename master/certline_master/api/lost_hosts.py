@@ -1,6 +1,6 @@
 """A lost host: what it had, what has to be done for that, doing it, and how far that is."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -76,9 +76,10 @@ class _Looking:
         revocations = self.records.revocations.all(self.caller, follower=self.follower.name)
         lines = self.records.lines.all(self.caller, limit=1_000_000)
         pins = self._pins(lines, copies)
-        named = {one.line for one in revocations}
-        found = tuple(one for line in lines if (one := self._line(line, pins, named)))
-        return LostHost(self.follower, tuple(copies), found, tuple(revocations))
+        concerned = self._concerned(lines, pins, {one.line for one in revocations})
+        return LostHost(
+            self.follower, tuple(copies), tuple(self._line(*one, pins) for one in concerned), tuple(revocations)
+        )
 
     def _pins(self, lines: Iterable[Line], copies: Iterable[KeyCopy]) -> frozenset[str]:
         """All keys it ever had: those it was given, those of its own lines, those of versions that it reported."""
@@ -92,28 +93,38 @@ class _Looking:
                     found |= {certificate.spki_sha256 for certificate in version.certificates}
         return frozenset(found)
 
-    def _line(self, line: Line, pins: frozenset[str], named: Collection[str]) -> LostLine | None:
-        """None for a line that has nothing to do with it; who has that is not asked."""
+    def _concerned(
+        self, lines: Iterable[Line], pins: frozenset[str], named: Collection[str]
+    ) -> Iterator[tuple[Line, bool]]:
+        """The lines that have to do with it, each with whether it needs a new key: of the others nothing is asked."""
+        had = self.records.versions.for_keys(self.caller, sorted(pins))
+        current = self._current_keys(lines)
+        for line in lines:
+            needs_key = line.follower_id is None and bool(current.get(line.key_id or "", frozenset()) & pins)
+            if needs_key or line.id in had or line.name in named:
+                yield line, needs_key
+
+    def _line(self, line: Line, needs_key: bool, pins: frozenset[str]) -> LostLine:
         versions = tuple(self.records.versions.all(self.caller, line.id))
-        found = tuple(exposed(versions, pins, self.now))
-        needs_key = line.follower_id is None and bool(self._current_keys(line) & pins)
-        if not (found or needs_key or line.name in named):
-            return None
         holders = [self.records.followers.by_id(self.caller, one) for one in self.records.keys.holders(SYSTEM, line)]
         return LostLine(
             line=line,
             own=line.follower_id == self.follower.id,
             versions=versions,
-            exposed=found,
+            exposed=tuple(exposed(versions, pins, self.now)),
             needs_key=needs_key,
             others=tuple(one for one in holders if one.id != self.follower.id and one.state is FollowerState.ACTIVE),
             reported=tuple(self.records.followers.deployments(self.caller, line_id=line.id)),
             pins=pins,
         )
 
-    def _current_keys(self, line: Line) -> set[str]:
-        kept = self.records.keys.materials(self.caller, [line.key_id]).get(line.key_id, []) if line.key_id else []
-        return {one.spki_sha256 for one in kept if one.slot is Slot.CURRENT}
+    def _current_keys(self, lines: Iterable[Line]) -> dict[str, frozenset[str]]:
+        """The pins that new certificates are for, by the master's key."""
+        kept = self.records.keys.materials(self.caller, sorted({line.key_id for line in lines if line.key_id}))
+        return {
+            key: frozenset(one.spki_sha256 for one in materials if one.slot is Slot.CURRENT)
+            for key, materials in kept.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ _NUMBERS = select(versions.c.line_id, versions.c.number).join(lines).where(versi
 _OWN_NUMBERS = _NUMBERS.where(SEEN)
 _LIVE = _FIND.where(versions.c.line_id.in_(several("line_ids")), versions.c.state == VersionState.LIVE)
 _OWN_LIVE = _LIVE.where(SEEN)
+_FOR_KEYS = (
+    select(versions.c.line_id)
+    .distinct()
+    .join(certificates, certificates.c.version_id == versions.c.id)
+    .where(certificates.c.spki_sha256.in_(several("pins")))
+)
 _OWN_OF_LINE, _OWN_BY_NUMBER = _OF_LINE.where(SEEN), _BY_NUMBER.where(SEEN)
 _LIVE_SINCE = (
     select(versions.c.line_id, func.max(orders.c.since).label("since"))
@@ -123,6 +129,11 @@ class Versions:
         statement, scope = (_NUMBERS, {}) if sees_all(caller) else (_OWN_NUMBERS, own(caller))
         rows = self._session.rows(statement, {"line_ids": list(line_ids), **scope})
         return frozenset((row.line_id, row.number) for row in rows)
+
+    def for_keys(self, caller: Caller, spki_sha256: Sequence[str]) -> frozenset[str]:
+        """A follower finds none."""
+        rows = self._session.rows(_FOR_KEYS, {"pins": list(spki_sha256)}) if sees_all(caller) else []
+        return frozenset(row.line_id for row in rows)
 
     def live(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, Version]:
         """By line id."""

@@ -80,6 +80,10 @@ class VersionRecords(Protocol):
         """Which versions there are, by line id and number."""
         ...
 
+    def for_keys(self, caller: Caller, spki_sha256: Sequence[str]) -> frozenset[str]:
+        """Ids of the lines that ever had a certificate for one of these keys."""
+        ...
+
     def live(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, Version]: ...
     def live_since(self, caller: Caller, line_ids: Sequence[str]) -> dict[str, datetime]:
         """When each line's live version became live, by line id."""
