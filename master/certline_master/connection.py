@@ -138,9 +138,14 @@ class Connection(HttpToolsProtocol):
         if unread or self.transport.is_closing():
             self._close()
         elif not self._answering:
-            self._place.waits()
+            self._forget_request()
+            self._place.rests()
         if self._begun and self._timer is None:
             self._arm(self._patience.read_seconds)
+
+    def _forget_request(self) -> None:
+        """It was answered: thousands of connections rest, and what stays of each request is most of what they hold."""
+        self.cycle, self.scope, self.headers = None, None, []  # type: ignore[assignment]  # as at first
 
     def send_400_response(self, msg: str) -> None:
         del msg

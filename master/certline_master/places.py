@@ -4,18 +4,21 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MOST_RESTING = 2_000
+"""Connections that are kept between two requests: each holds some 40 KB, and a new one costs a handshake."""
+
 
 @dataclass(eq=False, slots=True)
 class Place:
-    """One connection's place. It waits for its client from the start, and again between two requests."""
+    """One connection's place. It waits for its client from the start; between two requests it rests."""
 
     address: str
     cut: Callable[[], None]
     _places: "Places"
 
-    def waits(self) -> None:
-        """For a request."""
-        self._places.waits(self)
+    def rests(self) -> None:
+        """It waits again: all that was asked is answered."""
+        self._places.rests(self)
 
     def answers(self) -> None:
         """A whole request came: it is not cut until that is answered."""
@@ -32,14 +35,20 @@ def no_address(address: str) -> bool:
 
 
 class Places:
-    """At most `most` connections, and half of them from one address, unless many clients `share` that address."""
+    """At most `most` connections, and half of them from one address, unless many clients `share` that address.
 
-    def __init__(self, most: int, share: Callable[[str], bool] = no_address) -> None:
-        self.most, self._share = most, share
+    Of those that rest, the one that rests for longest is closed when they are more than `most_resting`.
+    """
+
+    def __init__(
+        self, most: int, share: Callable[[str], bool] = no_address, *, most_resting: int = MOST_RESTING
+    ) -> None:
+        self.most, self.most_resting, self._share = most, most_resting, share
         self._taken: set[Place] = set()
         self._of: Counter[str] = Counter()  # by address
         self._waiting: OrderedDict[Place, None] = OrderedDict()  # who waits longest comes first
         self._waiting_of: dict[str, OrderedDict[Place, None]] = {}
+        self._resting: OrderedDict[Place, None] = OrderedDict()  # of those that wait
 
     @property
     def taken(self) -> int:
@@ -55,7 +64,7 @@ class Places:
         place = Place(address, cut, self)
         self._taken.add(place)
         self._of[address] += 1
-        self.waits(place)
+        self._waits(place)
         return place
 
     def _make_room(self, waiting: "OrderedDict[Place, None] | None") -> bool:
@@ -66,7 +75,14 @@ class Places:
         longest.cut()
         return True
 
-    def waits(self, place: Place) -> None:
+    def rests(self, place: Place) -> None:
+        self._waits(place)
+        if place in self._waiting:
+            self._resting[place] = None
+            if len(self._resting) > self.most_resting:
+                self._make_room(self._resting)
+
+    def _waits(self, place: Place) -> None:
         if place in self._taken:
             self.answers(place)
             self._waiting[place] = None
@@ -74,6 +90,7 @@ class Places:
 
     def answers(self, place: Place) -> None:
         if place in self._waiting:
+            self._resting.pop(place, None)
             del self._waiting[place], self._waiting_of[place.address][place]
             if not self._waiting_of[place.address]:
                 del self._waiting_of[place.address]

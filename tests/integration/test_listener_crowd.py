@@ -117,9 +117,24 @@ def three() -> Guests:
 def test_the_one_that_waits_longest_makes_room(three: Guests) -> None:
     places = [three.must(name) for name in "abc"]
     places[0].answers()
-    places[0].waits()
+    places[0].rests()
     three.must("d")
     assert (three.cut, three.places.taken) == (["b"], 3)
+
+
+def test_of_those_that_rest_between_two_requests_only_so_many_are_kept() -> None:
+    guests = Guests(Places(9, share=lambda _address: True, most_resting=2))
+    for name in "abcd":
+        guests.must(name).answers()
+    places = [guests.must(name) for name in "efg"]
+    for place in places:
+        place.answers()
+        place.rests()
+    assert guests.cut == ["e"]
+    places[1].answers()
+    places[1].rests()
+    guests.must("h")
+    assert (guests.cut, guests.places.taken) == (["e"], 7)
 
 
 def test_who_is_being_answered_is_not_cut(three: Guests) -> None:
@@ -141,7 +156,7 @@ def test_a_place_that_was_left_is_free_once(three: Guests) -> None:
     places = [three.must(name) for name in "abc"]
     places[0].leave()
     places[0].leave()
-    places[0].waits()
+    places[0].rests()
     assert three.places.taken == 2
     three.must("d")
     assert three.cut == []
