@@ -24,12 +24,20 @@ class RevocationState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """How long a key is kept and what becomes of it then, where the default is not wanted."""
+
+    max_age: str | None = None  # "400d": after that it is rolled over
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """A named private key (of each key type) that one line or several share."""
 
     id: str
     name: str
     owner: Owner
+    options: KeyOptions = KeyOptions()
 
 
 @dataclass(frozen=True, slots=True)

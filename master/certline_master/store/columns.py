@@ -11,6 +11,10 @@ from sqlalchemy import TIMESTAMP, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from certline_shared import codec
+
+MOST_CODED_BYTES = 1_000_000
+
 
 def _time_text(value: datetime) -> str:
     """Always 26 characters, so that texts sort as times do."""
@@ -114,6 +118,23 @@ class Composite(TypeDecorator[Any]):
             if found[name] is not None:
                 found[name] = read(found[name])
         return self.kind(**found)
+
+
+class Coded(TypeDecorator[Any]):
+    """A dataclass of plain members as the codec writes it: a member that came later has its default in older rows."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 as above
+        return None if value is None else codec.write(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 as above
+        return None if value is None else codec.read(self.kind, value.encode(), most_bytes=MOST_CODED_BYTES)
 
 
 def times(*names: str) -> tuple[tuple[str, Callable[[str], Any]], ...]:

@@ -11,8 +11,8 @@ from certline_master.store.engine import Database, database, schema_engine
 from certline_master.store.faults import unavailable
 from certline_master.store.lock import WriterLock
 
-HEAD = "0002"
-OLDER = ("", "0001")
+HEAD = "0003"
+OLDER = ("", "0001", "0002")
 """Revisions that `migrate` starts from, the empty database first; all others are newer than this release."""
 
 _SCRIPTS = "certline_migrations:"  # by name, because nothing of the master imports the migrations

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
-from certline_master.domain.custody import RevocationState, Slot
+from certline_master.domain.custody import KeyOptions, RevocationState, Slot
 from certline_master.domain.model import Owner
-from certline_master.store.columns import Time, Word
+from certline_master.store.columns import Coded, Time, Word
 from certline_master.store.tables_base import id_column, metadata, of_follower, text
 from certline_shared.keys import KeyType
 
@@ -14,6 +14,7 @@ keys = Table(
     id_column(),
     Column("name", Text, nullable=False, unique=True),
     Column("owner", Word(Owner), nullable=False),
+    Column("options", Coded(KeyOptions), nullable=False),
 )
 
 key_materials = Table(

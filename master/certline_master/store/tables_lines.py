@@ -21,13 +21,14 @@ from certline_master.domain.model import (
     DeploymentState,
     Failure,
     FailureClass,
+    LineOptions,
     OrderState,
     Owner,
     Renewal,
     Rollout,
     VersionState,
 )
-from certline_master.store.columns import Composite, Json, Many, Time, Word, times
+from certline_master.store.columns import Coded, Composite, Json, Many, Time, Word, times
 from certline_master.store.tables_base import id_column, metadata, of_follower, text
 from certline_shared.keys import KeyType
 
@@ -52,6 +53,7 @@ lines = Table(
     Column("key_id", ForeignKey("keys.id"), index=True),
     Column("rollout", _ROLLOUT),
     text("paused", optional=True),
+    Column("options", Coded(LineOptions), nullable=False),
 )
 
 

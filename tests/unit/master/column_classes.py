@@ -12,7 +12,7 @@ sealed      sealed to one follower's public key; the master itself cannot open i
 hashed      a fingerprint from which the secret cannot be had
 secret id   the row of `secrets` that holds it
 text        words for people, written by us without secrets (canary tests look), or by CAs and hosts
-settings    checked against the solver's table, which has no secret in it
+settings    checked against the solver's table or the fleet file's shape, which have no secret in them
 challenge   known to the CA, and public while the answer stands
 """
 
@@ -70,7 +70,7 @@ CLASSES = {
     "lines": {
         "id": ID, "name": NAMES, "owner": PUBLIC, "follower_id": ID, "names": NAMES, "key_types": PUBLIC,
         "issuer_id": ID, "profile": PUBLIC, "custody": PUBLIC, "next_look": TIMES, "forced": PUBLIC, "key_id": ID,
-        "rollout": NAMES, "paused": TEXT,
+        "rollout": NAMES, "paused": TEXT, "options": SETTINGS,
     },
     "line_csrs": {"line_id": ID, "key_type": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES},
     "versions": {
@@ -101,7 +101,7 @@ CLASSES = {
     "waves": {
         "line_id": ID, "version": PUBLIC, "step": PUBLIC, "opened": TIMES, "stopped": TEXT, "finished": TIMES,
     },
-    "keys": {"id": ID, "name": NAMES, "owner": PUBLIC},
+    "keys": {"id": ID, "name": NAMES, "owner": PUBLIC, "options": SETTINGS},
     "key_materials": {
         "id": ID, "key_id": ID, "key_type": PUBLIC, "slot": PUBLIC, "spki_sha256": PUBLIC, "secret": SECRET_ID,
         "created": TIMES,

@@ -19,6 +19,13 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class LineOptions:
+    """What a line's certificates and their way to the hosts should be like, where the default is not wanted."""
+
+    stage_for: str | None = None  # "25h": how long a new key's version is staged before it goes live
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """The wish: what a certificate line should be."""
 
@@ -36,6 +43,7 @@ class Line:
     key_id: str | None = None  # the master's key of the line, see custody.Key
     rollout: Rollout | None = None  # None: all followers at once
     paused: str | None = None  # why it is not renewed, in words for the operator
+    options: LineOptions = LineOptions()
 
 
 @dataclass(frozen=True, slots=True)
