@@ -67,7 +67,7 @@ def build_app(services: Services) -> FastAPI:
     ):
         app.include_router(routes.router)
     problems.install(app)
-    app.add_middleware(Gate, services=services)
+    app.add_middleware(Gate, services=services, long_polls=app.state.long_polls)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     check_table(app)
     return app

@@ -99,6 +99,12 @@ class Callers:
         except Exception as error:  # noqa: BLE001 whatever it is, the answer to it is signed
             return Judged(nonce, error)
 
+    def unchanged(self, caller: Caller, incoming: Incoming) -> str | None:
+        """The entity tag that a poll asks with, if that is the manifest's as of now."""
+        with self._services.store.read() as records:
+            mark = polls.mark_of(records)
+        return polls.unchanged(self._services, caller, mark, incoming)
+
     def identify(self, incoming: Incoming) -> Known:
         """Whose key is said to have signed it. Raises Refused."""
         try:

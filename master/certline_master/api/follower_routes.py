@@ -1,21 +1,17 @@
 """What followers may ask: their manifest, a line, a version, and to hear their report. The gate has verified them."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from certline_master.api import examples, handed_back, key_changes, manifests, reports, version_content, wishes
 from certline_master.api.context import By, Here, Raw
 from certline_master.api.enrolment import Enrolment
-from certline_master.api.long_polls import LongPolls
+from certline_master.api.polls import MOST_WAIT
 from certline_master.api.sequences import counter
-from certline_master.api.services import Services
 from certline_shared.messages import encode
 from certline_shared.names import LINE_NAME_PATTERN
 
-MOST_WAIT = 55
 MOST_VERSION = 2**31 - 1
 JSON = "application/json"
 
@@ -31,26 +27,19 @@ def enrol(request: Request, incoming: Raw) -> Response:
 
 
 @router.get("/v1/follower/manifest", summary="What this follower is to hold, signed", **examples.MANIFEST)
-async def manifest(
-    request: Request, services: Here, caller: By, wait: Annotated[int, Query(ge=0, le=MOST_WAIT)] = 0
+def manifest(
+    request: Request,
+    services: Here,
+    caller: By,
+    wait: Annotated[int, Query(ge=0, le=MOST_WAIT)] = 0,  # noqa: ARG001 the gate waits; here it is described and checked
 ) -> Response:
     """With `wait`, an answer that would be 304 is held back until something changes, at most that many seconds."""
-    polls: LongPolls = request.app.state.long_polls
     known = request.headers.get("if-none-match")
-    until = asyncio.get_running_loop().time() + wait
-    async with polls.seat(caller.follower_id or "", wanted=wait > 0) as seat:
-        seen = await run_in_threadpool(manifests.news, services, caller, known)
-        while seen is None and await seat.news(request.receive, until):
-            seen = await run_in_threadpool(manifests.news, services, caller, known)
+    seen = manifests.news(services, caller, known)
     if seen is None:
-        return Response(status_code=304, headers={"ETag": known or ""} | _come_back(services, full=seat.full))
-    seen = await run_in_threadpool(manifests.with_serial, services, caller, seen)
+        return Response(status_code=304, headers={"ETag": known or ""})
+    seen = manifests.with_serial(services, caller, seen)
     return Response(manifests.signed_body(services, seen), media_type=JSON, headers={"ETag": seen.tag})
-
-
-def _come_back(services: Services, *, full: bool) -> "dict[str, str]":
-    """Where there is no room to wait, the followers are told to ask again at different times."""
-    return {"Retry-After": str(round(services.chance.uniform(15, 45)))} if full else {}
 
 
 @router.put("/v1/follower/lines/{name}", summary="Say what this host wants of a line", **examples.WISH)

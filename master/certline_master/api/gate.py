@@ -1,7 +1,10 @@
 """The gate that every request passes: size, who is asking, and for followers the signature under the answer.
 
-It stands before routing, so that an unknown route, a refusal and a failure of ours are treated like any answer.
+It stands before routing, so that an unknown route, a refusal and a failure of ours are treated like any answer. And it
+is where a follower waits for news: thousands of them would fill the memory with what the routes need for each.
 """
+
+import asyncio
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -9,9 +12,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from certline_master.api import problems
-from certline_master.api.callers import Callers
+from certline_master.api import polls, problems
+from certline_master.api.callers import Callers, Judged
 from certline_master.api.incoming import Incoming, read_body
+from certline_master.api.long_polls import LongPolls
 from certline_master.api.overload import Overload
 from certline_master.api.services import Services
 from certline_master.domain.access import Caller
@@ -28,8 +32,8 @@ OPEN_TO_POST = "/v1/introductions"  # its GET is for people
 class Gate:
     """ASGI middleware. It leaves `caller` (none on open routes) and `incoming` in the request's state."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
-        self._app, self._services = app, services
+    def __init__(self, app: ASGIApp, services: Services, long_polls: LongPolls) -> None:
+        self._app, self._services, self._long_polls = app, services, long_polls
         self._callers = Callers(services)
         self._overload = Overload(services.chance, services.most_waiting)
 
@@ -66,24 +70,55 @@ class Gate:
 
     async def _follower(self, scope: Scope, receive: Receive, send: Send) -> None:
         nonce = None
-        captured = _Captured()
         try:
             incoming = Incoming.of(scope, await read_body(scope, receive, MOST_BODY_BYTES))
             judged = await run_in_threadpool(self._callers.follower, incoming)
             nonce = judged.nonce
-            if isinstance(judged.caller, Exception):
-                raise judged.caller
+            answer = await self._answer(scope, judged, incoming, receive)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 as above
-            await problems.answer_to(error)(scope, receive, captured.send)
-        else:
-            if judged.unchanged:  # nearly all polls: they need no route and no second thread
-                await Response(status_code=304, headers={"ETag": judged.unchanged})(scope, receive, captured.send)
-            else:
-                await self._pass(scope, judged.caller, incoming, receive, captured.send)
-        signature = self._signature(captured, nonce or "unknown-follower")  # made in any case: the time tells nothing
-        await captured.forward(send, signature if nonce else {})
+            answer = _Captured()
+            await problems.answer_to(error)(scope, receive, answer.send)
+        signature = self._signature(answer, nonce or "unknown-follower")  # made in any case: the time tells nothing
+        await answer.forward(send, signature if nonce else {})
+
+    async def _answer(self, scope: Scope, judged: Judged, incoming: Incoming, receive: Receive) -> "_Captured":
+        """Raises what the request is refused for."""
+        if isinstance(judged.caller, Exception):
+            raise judged.caller
+        seconds = polls.seconds_to_wait(incoming)
+        if seconds:
+            return await self._when_there_is_news(scope, judged.caller, incoming, receive, seconds)
+        if judged.unchanged:  # nearly all polls: they need no route and no second thread
+            return await _not_modified(judged.unchanged, scope, receive)
+        return await self._from_routes(scope, judged.caller, incoming, receive)
+
+    async def _when_there_is_news(
+        self, scope: Scope, caller: Caller, incoming: Incoming, receive: Receive, seconds: int
+    ) -> "_Captured":
+        """An answer 304 is held back until there is another, or its time is over."""
+        until = asyncio.get_running_loop().time() + seconds
+        with self._long_polls.seat(caller.follower_id or "") as seat:
+            answer = await self._look(scope, caller, incoming, receive)
+            while answer.status == 304 and await seat.news(receive, until):
+                async with self._long_polls.looking:
+                    answer = await self._look(scope, caller, incoming, receive)
+        if seat.full and answer.status == 304:  # they are told to ask again at different times
+            answer.headers["Retry-After"] = str(round(self._services.chance.uniform(15, 45)))
+        return answer
+
+    async def _look(self, scope: Scope, caller: Caller, incoming: Incoming, receive: Receive) -> "_Captured":
+        """As it stands now. The mark is read anew: what changed before the seat was taken rings no more."""
+        unchanged = await run_in_threadpool(self._callers.unchanged, caller, incoming)
+        if unchanged:
+            return await _not_modified(unchanged, scope, receive)
+        return await self._from_routes(scope, caller, incoming, receive)
+
+    async def _from_routes(self, scope: Scope, caller: Caller, incoming: Incoming, receive: Receive) -> "_Captured":
+        answer = _Captured()
+        await self._pass({**scope}, caller, incoming, receive, answer.send)  # a copy: they write into it
+        return answer
 
     async def _pass(
         self, scope: Scope, caller: Caller | None, incoming: Incoming, receive: Receive, send: Send
@@ -117,6 +152,12 @@ class Gate:
             created=self._services.clock.now(),
             keyid=identity.keyid,
         )
+
+
+async def _not_modified(tag: str, scope: Scope, receive: Receive) -> "_Captured":
+    answer = _Captured()
+    await Response(status_code=304, headers={"ETag": tag})(scope, receive, answer.send)
+    return answer
 
 
 class _Captured:
