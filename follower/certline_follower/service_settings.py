@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from certline_follower import command_settings
+from certline_follower.command_settings import argv
 from certline_follower.toml_reading import Table
 from certline_shared import names as dns
 from certline_shared import windows
+from certline_shared.running import AS_WE_ARE, Surroundings
 from certline_shared.windows import Window
 
 OnFailure = Literal["rollback", "warn"]
@@ -44,15 +47,44 @@ class Service:
     probes: tuple[Target, ...] = ()
     probe_seconds: float = 30.0
     windows: tuple[Window, ...] = ()
+    around: Surroundings = AS_WE_ARE
 
     def targets(self, line: str) -> tuple[Target, ...]:
         """Where that line is looked for."""
         return tuple(target for target in self.probes if target.line in (None, line))
 
 
-def services(table: Table) -> dict[str, Service]:
-    """The table [services]. Raises SettingsError."""
-    return {name: _service(table, name) for name in table.fields()}
+PRESETS: Mapping[str, tuple[str, str]] = {
+    "apache": ("reload", "apache2"),
+    "coturn": ("restart", "coturn"),
+    "dovecot": ("restart", "dovecot"),
+    "etherpad": ("restart", "etherpad"),
+    "mysql": ("reload", "mysql"),
+    "nginx": ("reload", "nginx"),
+    "postfix": ("reload", "postfix"),
+    "postgresql": ("reload", "postgresql"),
+    "prosody": ("restart", "prosody"),
+    "slapd": ("restart", "slapd"),
+    "synapse": ("restart", "matrix-synapse"),
+    "znc": ("restart", "znc"),
+}
+"""Services that need no table of their own: what acmebot does for each, and systemd's name of it."""
+
+
+def preset(name: str) -> Service | None:
+    """The service of that name, where it is one that is known."""
+    if name not in PRESETS:
+        return None
+    return Service(name, ("systemctl", *PRESETS[name]), None, 60, "rollback")
+
+
+def services(table: Table, lines: Sequence[Table] = ()) -> dict[str, Service]:
+    """The table [services], and what lines use of PRESETS beside it. Raises SettingsError."""
+    found = {name: _service(table, name) for name in table.fields()}
+    for line in lines:
+        used = line.texts("services", '["nginx"]') or ()
+        found |= {name: known for name in used if name not in found and (known := preset(name))}
+    return found
 
 
 def check_name(table: Table, field: str, name: str, what: str) -> None:
@@ -89,14 +121,18 @@ def read_windows(table: Table) -> tuple[Window, ...]:
 def _service(table: Table, name: str) -> Service:
     check_name(table, name, name, "service")
     service = table.table(name)
-    service.only("reload", "check", "timeout", "on_failure", "probe", "probe_seconds", "windows")
-    reload, check = _command(service, "reload"), _command(service, "check")
+    keys = ("reload", "check", "timeout", "on_failure", "probe", "probe_seconds", "windows")
+    service.only(*keys, *command_settings.KEYS)
+    reload, check = argv(service, "reload"), argv(service, "check")
     probes = tuple(_target(probe) for probe in service.tables("probe"))
+    if reload is None and check is None and not probes and (known := preset(name)):
+        reload = known.reload
     if reload is None and check is None and not probes:
         raise service.fault("reload", f'is missing: write reload = ["systemctl", "reload", "{name}"]')
     on_failure = cast("OnFailure", service.choice("on_failure", get_args(OnFailure)) or "rollback")
     timeout, probe_seconds = service.number("timeout", 60, 0.1, 3600), service.number("probe_seconds", 30, 0, 3600)
-    return Service(name, reload, check, timeout, on_failure, probes, probe_seconds, read_windows(service))
+    around = command_settings.surroundings(service)
+    return Service(name, reload, check, timeout, on_failure, probes, probe_seconds, read_windows(service), around)
 
 
 def _target(probe: Table) -> Target:
@@ -126,24 +162,3 @@ def _sni(probe: Table) -> str | None:
     if name.startswith("*."):
         raise probe.fault("sni", f'{text} is a wildcard: write a name under it, as "www{name[1:]}"')
     return name
-
-
-def _command(table: Table, field: str) -> tuple[str, ...] | None:
-    """An argument vector; a string is refused, because there is no shell to split it."""
-    given = table.raw(field)
-    words = table.texts(field, _as_vector(given) if isinstance(given, str) else '["PROGRAM", "ARGUMENT"]')
-    if words is not None and (not words or not words[0] or any("\0" in word for word in words)):
-        raise table.fault(
-            field, "is empty or has a NUL character: write the program and its arguments, or leave it out"
-        )
-    return words
-
-
-def _as_vector(command: str) -> str:
-    import shlex  # late: only for a mistake
-
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = ["PROGRAM", "ARGUMENT"]
-    return "[" + ", ".join(f'"{word}"' for word in words) + "] (program and arguments apart: no shell is used)"

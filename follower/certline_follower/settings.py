@@ -26,6 +26,7 @@ OutputKind = Literal["key", "cert", "chain", "fullchain", "combined"]
 OutputMode = Literal["link", "copy"]
 
 KEY_BEARING: tuple[OutputKind, ...] = ("key", "combined")
+_KEY_TYPES = '["rsa-3072", "ecdsa-p256"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,10 @@ class LineSettings:
 
     name: str
     names: tuple[str, ...] | None
-    key_type: KeyType
+    key_types: tuple[KeyType, ...]  # one certificate of each; the first is what an output shows that names none
     services: tuple[str, ...]
     outputs: tuple[Output, ...]
+    together: bool = True  # a version is installed only with certificates of all key types
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ def load(path: Path) -> Settings:
     file = Path(os.path.abspath(path))  # noqa: PTH100 resolve() would follow links, and folders count from the link
     top = toml_reading.read(file)
     top.only("state_dir", "keep", "windows", "master", "line", "services")
-    services = service_settings.services(top.table("services"))
     master, lines = top.table("master"), top.tables("line")
+    services = service_settings.services(top.table("services"), lines)
     master.only("url", "poll", "ca_file", "rotate_keys_days")
     settings = Settings(
         file=file,
@@ -153,10 +155,26 @@ def _line(table: Table, folder: Path, services: Mapping[str, Service]) -> LineSe
     if name == "generation.json":
         raise table.fault("name", "is taken by the follower's own file: choose another name")
     table.label = f'line "{name}"'
-    table.only("name", "names", "key_type", "services", "output")
-    key_type = KeyType(table.choice("key_type", list(KeyType)) or KeyType.ECDSA_P256)
-    outputs = tuple(_output(output, folder, key_type) for output in table.tables("output"))
-    return LineSettings(name, _names(table), key_type, _used(table, services), outputs)
+    table.only("name", "names", "key_type", "key_types", "together", "services", "output")
+    key_types = _key_types(table)
+    outputs = tuple(_output(output, folder, key_types) for output in table.tables("output"))
+    together = table.flag("together", default=True)
+    return LineSettings(name, _names(table), key_types, _used(table, services), outputs, together)
+
+
+def _key_types(table: Table) -> tuple[KeyType, ...]:
+    """`key_type` is the short form for one."""
+    one, several = table.choice("key_type", list(KeyType)), table.texts("key_types", _KEY_TYPES)
+    if several is None:
+        return (KeyType(one or KeyType.ECDSA_P256),)
+    if one is not None:
+        raise table.fault("key_type", "stands beside key_types: write it into that list")
+    for text in several:
+        if text not in list(KeyType):
+            raise table.fault("key_types", f"{text!r} is unknown: choose among {', '.join(KeyType)}")
+    if not several or len(set(several)) < len(several):
+        raise table.fault("key_types", f"is empty or has one twice: write, for example, key_types = {_KEY_TYPES}")
+    return tuple(map(KeyType, several))
 
 
 def _names(table: Table) -> tuple[str, ...] | None:
@@ -173,20 +191,22 @@ def _used(table: Table, services: Mapping[str, Service]) -> tuple[str, ...]:
     used = table.texts("services", '["nginx"]') or ()
     for name in used:
         if name not in services:
-            known = ", ".join(services) or "none yet"
-            raise table.fault("services", f"{name!r} has no table: write [services.{name}] (there are: {known})")
+            known = ", ".join(dict.fromkeys((*services, *service_settings.PRESETS)))
+            raise table.fault("services", f"{name!r} has no table: write [services.{name}] (known without: {known})")
     return tuple(dict.fromkeys(used))
 
 
-def _output(table: Table, folder: Path, key_type: KeyType) -> Output:
+def _output(table: Table, folder: Path, key_types: tuple[KeyType, ...]) -> Output:
     table.only("kind", "path", "as", "owner", "group", "mode", "key_type")
     table.needed_text("kind", "fullchain")
     kind = cast("OutputKind", table.choice("kind", get_args(OutputKind)))
     path = table.needed_text("path", "/etc/nginx/tls/shop.pem")
     if path.endswith("/"):
         raise table.fault("path", f"{path!r} is a directory: add the file's name")
-    if (table.choice("key_type", list(KeyType)) or key_type) != key_type:
-        raise table.fault("key_type", f"the line makes {key_type} keys: leave key_type out, or change the line's")
+    key_type = KeyType(table.choice("key_type", list(KeyType)) or key_types[0])
+    if key_type not in key_types:
+        made = ", ".join(key_types)
+        raise table.fault("key_type", f"the line makes {made} keys: choose one of these, or add it to the line's")
     mode = cast("OutputMode", table.choice("as", get_args(OutputMode)) or "link")
     owner, group = table.text("owner"), table.text("group")
     accounts.check(table, owner, group)
