@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from certline_follower.settings import LineSettings, Settings
+from certline_follower.settings import LineSettings, Output, Settings
 from certline_follower.state import HeldLine, Retry, State, VersionRef, Wait
 from certline_shared import windows
+from certline_shared.key_types import KeyType
 from certline_shared.messages import read_time, time_text
 
 if TYPE_CHECKING:  # `status` reads no manifest, and needs no cryptography
@@ -42,6 +43,7 @@ class Draft:
     ends: Mapping[str, datetime] = field(default_factory=dict)  # line -> when its installed certificate ends
     forced: frozenset[str] = frozenset()  # lines that wait for no window
     offered: "Mapping[str, ManifestLine]" = field(default_factory=dict)
+    types: "Mapping[str, frozenset[KeyType]]" = field(default_factory=dict)  # line -> what is installed
     notes: list[str] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -57,8 +59,19 @@ class Draft:
 
 def line_tag(line: LineSettings, version: VersionRef) -> str:
     """What tells one way of showing a line from another: version, key type and outputs."""
-    outputs = "\n".join(sorted(map(repr, line.outputs)))
-    return hashlib.sha256(f"{version.number} {version.digest} {line.key_type}\n{outputs}".encode()).hexdigest()[:16]
+    outputs = "\n".join(sorted(map(_output_mark, line.outputs)))
+    types = "+".join(line.key_types)
+    return hashlib.sha256(f"{version.number} {version.digest} {types}\n{outputs}".encode()).hexdigest()[:16]
+
+
+_FIRST_MEMBERS = ("kind", "path", "mode", "owner", "group", "permissions", "key_type")
+
+
+def _output_mark(output: Output) -> str:
+    """As releases wrote it before: a member that came later counts only where it is set, so nothing is done anew."""
+    known = {one.name: one for one in fields(output)}
+    later = [name for name, one in known.items() if name not in _FIRST_MEMBERS and getattr(output, name) != one.default]
+    return f"Output({', '.join(f'{name}={getattr(output, name)!r}' for name in (*_FIRST_MEMBERS, *later))})"
 
 
 def generation_tag(tags: Mapping[str, str], left: tuple[str, ...] = ()) -> str:

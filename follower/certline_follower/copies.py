@@ -12,24 +12,29 @@ from certline_shared import codec, keys, sealing
 
 
 def opened(
-    identity: Identity, line: str, version: int, key_type: str, files: Mapping[str, str], *, spki_sha256: str
+    identity: Identity, line: str, version: int, files: Mapping[str, str], pins: Mapping[str, str]
 ) -> dict[str, str]:
-    """The files to keep of a version whose hashes were checked: in place of the sealed key of this type the key itself.
+    """The files to keep of a version whose hashes were checked: in place of the sealed keys of these types the keys.
 
     Those of other types are of no use here and stay sealed. Raises ValueError for a key that was sealed for another
     use, or is not the one that the manifest names.
     """
-    kept = {name: text for name, text in files.items() if not name.endswith("/key.sealed")}
-    sealed = files.get(sealed_name(key_type))
-    if sealed is None:
-        return kept
-    info = sealing.key_info(identity.follower_id, line, version, key_type)
+    found: dict[str, str] = {}
+    for key_type, pin in pins.items():
+        sealed = files.get(sealed_name(key_type))
+        if sealed is not None:
+            info = sealing.key_info(identity.follower_id, line, version, key_type)
+            found |= _key_files(identity, key_type, sealed, info, spki_sha256=pin)
+    return {**found, **{name: text for name, text in files.items() if not name.endswith("/key.sealed")}}
+
+
+def _key_files(identity: Identity, key_type: str, sealed: str, info: bytes, *, spki_sha256: str) -> dict[str, str]:
     pem = _open(identity, codec.from_base64url(sealed), info)
     key = keys.from_pem(pem)
     if keys.key_type_of(key) != key_type or keys.spki_sha256(key) != spki_sha256:
         raise ValueError(f"its {key_type} key is not the one that the manifest names")
     pem = keys.to_pem(key)  # in our own spelling, and without what may stand beside it
-    return {f"{key_type}/key.pin": spki_sha256, f"{key_type}/key.pem": pem.decode("ascii"), **kept}
+    return {f"{key_type}/key.pin": spki_sha256, f"{key_type}/key.pem": pem.decode("ascii")}
 
 
 def _open(identity: Identity, sealed: bytes, info: bytes) -> bytes:

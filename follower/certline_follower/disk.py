@@ -5,7 +5,7 @@ from pathlib import Path
 
 from certline_follower import accounts, kept, records, swapping
 from certline_follower.faults import InstallFault
-from certline_follower.generation import Generation, InstalledGeneration, LineMaterial
+from certline_follower.generation import Generation, InstalledGeneration, LineFacts, LineMaterial
 from certline_follower.kept import Kept, shown
 from certline_follower.leftovers import Leftover, leftovers
 from certline_follower.outputs import Outputs
@@ -50,30 +50,20 @@ class Installer:
         """Line and SPKI pin of each key from the master in a kept generation."""
         kept = filter(None, map(self._kept.installed, self._kept.numbers()))
         facts = [one for generation in kept for one in generation.facts.items()]
-        return {(line, one.spki_sha256) for line, one in facts if one.is_copy}
+        return {(line, one.spki_sha256) for line, types in facts for one in types if one.is_copy}
 
     def next_number(self) -> int:
         """The number for the next generation to render."""
         return max(self._kept.numbers(), default=0) + 1
 
-    def materials(self) -> dict[str, LineMaterial]:
-        """The live versions by line, read back: to carry unchanged lines into the next generation."""
+    def materials(self) -> dict[str, tuple[LineMaterial, ...]]:
+        """The live versions by line, one per key type, read back: to carry unchanged lines into the next generation."""
         live = self.live()
         if live is None:
             return {}
         folder = self._settings.state_dir / shown(live.number)
         with explained("reading", folder):
-            return {
-                name: LineMaterial(
-                    name,
-                    facts.version,
-                    facts.key_type,
-                    (folder / name / "key.pem").read_bytes(),
-                    (folder / name / "fullchain.pem").read_text(),
-                    is_copy=facts.is_copy,
-                )
-                for name, facts in live.facts.items()
-            }
+            return {name: tuple(_material(folder, name, one) for one in types) for name, types in live.facts.items()}
 
     def number_of(self, generation: Generation) -> int:
         """The number it has once it is installed: that of the live one when their content is the same."""
@@ -188,6 +178,12 @@ class Installer:
             self._kept.sweep()
         except OSError:
             return
+
+
+def _material(generation: Path, line: str, facts: LineFacts) -> LineMaterial:
+    folder = kept.folder_of(generation, line, facts.key_type)
+    key, chain = (folder / "key.pem").read_bytes(), (folder / "fullchain.pem").read_text()
+    return LineMaterial(line, facts.version, facts.key_type, key, chain, is_copy=facts.is_copy)
 
 
 def _owners(generation: Generation) -> dict[str, tuple[int, int]]:

@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from certline_follower.faults import InstallFault
-from certline_follower.settings import KEY_BEARING, OutputKind, OutputMode, Settings
+from certline_follower.settings import KEY_BEARING, LineSettings, Output, OutputKind, OutputMode, Settings
 from certline_shared import codec
 from certline_shared.key_types import KeyType
 from certline_shared.messages import time_text
@@ -19,7 +19,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 
 @dataclass(frozen=True, slots=True)
 class LineMaterial:
-    """One version of a line, ready to be installed: PEM, chain leaf first."""
+    """What a version of a line has of one key type, ready to be installed: PEM, chain leaf first."""
 
     line: str
     version: int
@@ -50,7 +50,7 @@ class PlacedOutput:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """What a generation holds of one line."""
+    """What a generation holds of one line and key type."""
 
     version: int
     key_type: KeyType
@@ -62,6 +62,15 @@ class LineFacts:
     not_before: str | None = None  # as not_after
 
 
+LinesFacts = Mapping[str, tuple[LineFacts, ...]]
+"""Line -> what there is of it, one per key type, in the order of the settings."""
+
+
+def versions_of(facts: LinesFacts) -> dict[str, int]:
+    """Line -> version: the newest, where one key type's certificate is left from a former one."""
+    return {name: max(one.version for one in types) for name, types in facts.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The content of one generation; `digest` covers all but its number."""
@@ -69,13 +78,13 @@ class Generation:
     number: int
     files: Mapping[str, FileContent]  # by path relative to the generation's folder
     outputs: tuple[PlacedOutput, ...]
-    facts: Mapping[str, LineFacts]
+    facts: LinesFacts
     digest: str
 
     @property
     def lines(self) -> dict[str, int]:
         """Line -> version."""
-        return {name: facts.version for name, facts in self.facts.items()}
+        return versions_of(self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,35 +96,66 @@ class InstalledGeneration:
     former: int | None  # the number that was live when this one was installed
     installed_at: str
     outputs: tuple[PlacedOutput, ...]
-    facts: Mapping[str, LineFacts]
+    facts: LinesFacts
 
     @property
     def lines(self) -> dict[str, int]:
         """Line -> version."""
-        return {name: facts.version for name, facts in self.facts.items()}
+        return versions_of(self.facts)
 
 
 def render(materials: Sequence[LineMaterial], settings: Settings, number: int) -> Generation:
-    """The generation that shows these versions (at most one per line) under these settings.
+    """The generation that shows these versions (at most one per line and key type) under these settings.
 
     Raises InstallFault when a key, certificate and chain do not belong together, or a line is not in the settings.
     """
-    lines = {line.name: line for line in settings.lines}
+    by_line = _by_line(materials, settings)
     files: dict[str, FileContent] = {}
-    facts: dict[str, LineFacts] = {}
+    facts: dict[str, tuple[LineFacts, ...]] = {}
     outputs: list[PlacedOutput] = []
-    for material in materials:
-        if material.line not in lines or material.line in facts:
-            why = "stands twice among what is to be installed" if material.line in facts else "is not in the settings"
-            raise InstallFault(f"line {material.line!r} {why}: {settings.file} must have it, and once")
-        facts[material.line] = _facts(material)
-        parts = _parts(material)
-        files |= {f"{material.line}/{kind}.pem": _own(kind, data) for kind, data in parts.items()}
-        for output in lines[material.line].outputs:
+    for line in (line for line in settings.lines if line.name in by_line):
+        types = dict(sorted(by_line[line.name].items(), key=lambda one: _place(one[0], line)))
+        facts[line.name] = tuple(map(_facts, types.values()))
+        parts = {key_type: _parts(material) for key_type, material in types.items()}
+        for key_type, kinds in parts.items():
+            files |= {file_of(line.name, key_type, kind): _own(kind, data) for kind, data in kinds.items()}
+        for output in shown_outputs(line, tuple(types)):
+            shown = parts[output.key_type if output.key_type in parts else next(iter(parts))]
             placed = PlacedOutput(output.path, output.mode, source_of(output.path))
-            files[placed.source] = FileContent(parts[output.kind], output.owner, output.group, output.permissions)
+            files[placed.source] = FileContent(shown[output.kind], output.owner, output.group, output.permissions)
             outputs.append(placed)
     return Generation(number, files, tuple(outputs), facts, _digest(files, outputs, facts))
+
+
+def _by_line(materials: Sequence[LineMaterial], settings: Settings) -> dict[str, dict[KeyType, LineMaterial]]:
+    """Raises InstallFault."""
+    known, found = {line.name for line in settings.lines}, dict[str, dict[KeyType, LineMaterial]]()
+    for one in materials:
+        if one.line not in known:
+            raise InstallFault(f"line {one.line!r} is not in the settings: {settings.file} must have it, and once")
+        if one.key_type in found.get(one.line, {}):
+            raise InstallFault(f"line {one.line!r} stands twice among what is to be installed ({one.key_type})")
+        found.setdefault(one.line, {})[one.key_type] = one
+    return found
+
+
+def _place(key_type: KeyType, line: LineSettings) -> int:
+    """In the order of the settings; what they have no more comes last."""
+    return line.key_types.index(key_type) if key_type in line.key_types else len(line.key_types)
+
+
+def shown_outputs(line: LineSettings, types: Collection[KeyType]) -> tuple[Output, ...]:
+    """The outputs for which there is something to show.
+
+    One of a key type that is not here yet waits; but while none of the line's types is, all show what it had before.
+    """
+    has_none = not set(types) & set(line.key_types)
+    return tuple(output for output in line.outputs if has_none or output.key_type in types)
+
+
+def file_of(line: str, key_type: KeyType, kind: OutputKind) -> str:
+    """Where a generation holds a form of a line's certificate, relative to its folder."""
+    return f"{line}/{key_type}/{kind}.pem"
 
 
 def permissions(kind: OutputKind) -> int:
@@ -174,13 +214,13 @@ def _parts(material: LineMaterial) -> dict[OutputKind, bytes]:
     }
 
 
-def _digest(files: Mapping[str, FileContent], outputs: Sequence[PlacedOutput], facts: Mapping[str, LineFacts]) -> str:
+def _digest(files: Mapping[str, FileContent], outputs: Sequence[PlacedOutput], facts: LinesFacts) -> str:
     content = {
         "files": {
             path: [file.owner, file.group, file.mode, hashlib.sha256(file.data).hexdigest()]
             for path, file in files.items()
         },
         "outputs": [[str(output.path), output.mode, output.source] for output in outputs],
-        "lines": {name: line.version for name, line in facts.items()},
+        "lines": {name: [[one.key_type, one.version] for one in types] for name, types in facts.items()},
     }
     return hashlib.sha256(codec.canonical(content)).hexdigest()

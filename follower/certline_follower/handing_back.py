@@ -1,6 +1,7 @@
 """A master that went back in time: it is told so, and shown what it lost, before anything here follows it."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from certline_follower.faults import InstallFault
@@ -42,13 +43,15 @@ def hand_back(host: Host, manifest: Manifest) -> bool:
     return any(taken)
 
 
-def _newer(line: ManifestLine, here: LineMaterial, now: datetime) -> VersionContent | None:
-    """What is installed of the line, if it is higher than what is offered, for a key of this host, and still good."""
-    if line.custody is not None or here.is_copy or here.version <= (line.version or 0):
+def _newer(line: ManifestLine, here: Sequence[LineMaterial], now: datetime) -> VersionContent | None:
+    """What is installed of the line, if it is higher than what is offered, for keys of this host, and still good."""
+    version = max(one.version for one in here)
+    if line.custody is not None or any(one.is_copy for one in here) or version <= (line.version or 0):
         return None
-    if not _is_good(here.chain_pem, now):
+    newest = [one for one in here if one.version == version]
+    if not all(_is_good(one.chain_pem, now) for one in newest):
         return None
-    return VersionContent(line.name, here.version, {f"{here.key_type}/chain.pem": here.chain_pem})
+    return VersionContent(line.name, version, {f"{one.key_type}/chain.pem": one.chain_pem for one in newest})
 
 
 def _is_good(chain: str, now: datetime) -> bool:

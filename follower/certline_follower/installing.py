@@ -1,6 +1,6 @@
 """The step that changes what services see: installing a generation."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 
 from certline_follower import reloading, undoing
@@ -8,6 +8,7 @@ from certline_follower.choosing import Install
 from certline_follower.faults import InstallFault
 from certline_follower.generation import LineMaterial, render
 from certline_follower.host import Host, StepFailed
+from certline_follower.settings import LineSettings
 from certline_follower.state import Pending, Shown, State, VersionRef, swapped
 from certline_shared.failpoints import failpoint
 from certline_shared.keys import KeyType
@@ -60,15 +61,23 @@ def _after_install(host: Host, step: Install, *, changed: bool) -> State:
 def _materials(host: Host, step: Install) -> list[LineMaterial]:
     """Of each line the pulled version, or what is live. Raises ValueError, OSError."""
     live = host.installer.materials()
-    types = {line.name: line.key_type for line in host.settings.lines}
-    return [_material(host, name, version, types[name], live) for name, version in step.versions.items()]
+    lines = {line.name: line for line in host.settings.lines}
+    found = [_of_line(host, lines[name], version, live.get(name, ())) for name, version in step.versions.items()]
+    return [one for types in found for one in types]
 
 
-def _material(
-    host: Host, name: str, version: VersionRef, key_type: KeyType, live: Mapping[str, LineMaterial]
-) -> LineMaterial:
-    if version.same(host.state.installed(name)) and name in live:
-        return live[name]
+def _of_line(
+    host: Host, line: LineSettings, version: VersionRef, live: Sequence[LineMaterial]
+) -> Sequence[LineMaterial]:
+    """One for each key type; where they need not go together, what is live of a type that the version lacks."""
+    if version.same(host.state.installed(line.name)) and live:
+        return [one for one in live if one.key_type in line.key_types] or live
+    types = [one for one in line.key_types if line.together or host.material.can_install(line.name, version, one)]
+    left = [one for one in live if one.key_type in line.key_types and one.key_type not in types]
+    return [*(_material(host, line.name, version, one) for one in types), *left]
+
+
+def _material(host: Host, name: str, version: VersionRef, key_type: KeyType) -> LineMaterial:
     chain = host.material.chain(name, version, key_type)
     copy = host.material.copy_pem(name, version, key_type)
     key = copy if copy is not None else host.material.key_pem(name, key_type)

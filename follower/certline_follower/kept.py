@@ -5,7 +5,7 @@ state_dir/live -> generations/000007      state_dir/generations/000007/{generati
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -85,8 +85,9 @@ class Kept:
             failpoint("install.after_tempdir")
             with files.folder(new, folder, follow=False) as made:
                 files.write(GENERATION_FILE, made, record, mode=0o644)
-                for group in sorted({source.rpartition("/")[0] for source in generation.files}):
+                for group in _folders(generation.files):
                     files.make_folder(group, made)
+                for group in reversed(_folders(generation.files)):
                     _write_group(group, generation.files, owners, made)
                 os.fsync(made)
             os.fsync(folder)
@@ -137,9 +138,21 @@ def new_name_of(number: int) -> str:
     return f".new-{name_of(number)}"
 
 
+def folder_of(generation: Path, line: str, key_type: str) -> Path:
+    """Where it holds a line's files of that key type; release 0.2.0 and before had one type and no folder for it."""
+    folder = generation / line / key_type
+    return folder if folder.is_dir() else folder.parent
+
+
 def shown(number: int, *, new: bool = False) -> str:
     """Its folder relative to state_dir; `new`: before it is entered."""
     return f"{GENERATIONS}/{new_name_of(number) if new else name_of(number)}"
+
+
+def _folders(sources: Iterable[str]) -> list[str]:
+    """Those of the files, each after the one it lies in."""
+    own = [Path(source).parents for source in sources]
+    return sorted({str(folder) for parents in own for folder in parents} - {"."})
 
 
 def _write_group(group: str, contents: Mapping[str, FileContent], owners: Owners, made: int) -> None:

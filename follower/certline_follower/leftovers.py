@@ -7,7 +7,7 @@ from pathlib import Path
 
 from certline_follower import files
 from certline_follower.generation import InstalledGeneration
-from certline_follower.kept import Kept, shown
+from certline_follower.kept import Kept, folder_of, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Leftover:
     line: str
     path: Path
     generation: int  # the newest kept one that tells whose key it is
+    spki_sha256: str  # of that key
 
 
 def leftovers(state_dir: Path, kept: Kept) -> tuple[Leftover, ...]:
@@ -28,16 +29,17 @@ def leftovers(state_dir: Path, kept: Kept) -> tuple[Leftover, ...]:
     for generation in filter(None, map(kept.installed, reversed(kept.numbers()))):
         for one in _of(state_dir / shown(generation.number), generation):
             if one.path not in in_use:
-                found.setdefault((generation.facts[one.line].spki_sha256, one.path), one)
+                found.setdefault((one.spki_sha256, one.path), one)
     return tuple(found.values())
 
 
 def _of(folder: Path, generation: InstalledGeneration) -> Iterator[Leftover]:
-    for line in (name for name, facts in generation.facts.items() if facts.is_copy):
-        key = _text(folder / line / "key.pem").strip()
+    copies = [(name, one) for name, types in generation.facts.items() for one in types if one.is_copy]
+    for line, facts in copies:
+        key = _text(folder_of(folder, line, facts.key_type) / "key.pem").strip()
         for output in generation.outputs:
             if key and key in _text(output.path):
-                yield Leftover(line, output.path, generation.number)
+                yield Leftover(line, output.path, generation.number, facts.spki_sha256)
 
 
 def _text(path: Path) -> bytes:

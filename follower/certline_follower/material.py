@@ -6,7 +6,7 @@ from pathlib import Path
 
 from certline_follower.private_files import private_folder, sync_folder, write_private
 from certline_follower.state import VersionRef
-from certline_shared import keys
+from certline_shared import certificates, keys
 from certline_shared.keys import KeyType, PrivateKey
 
 
@@ -63,6 +63,16 @@ class Material:
 
     def chain(self, line: str, version: VersionRef, key_type: str) -> str:
         return (self._folder(line, version) / key_type / "chain.pem").read_text("ascii")
+
+    def can_install(self, line: str, version: VersionRef, key_type: str) -> bool:
+        """Whether the version has a certificate of that type for a key that is here. Raises OSError, ValueError."""
+        if not (self._folder(line, version) / key_type / "chain.pem").exists():
+            return False
+        key = self.copy_pem(line, version, key_type)
+        if key is None and not self._key_path(line, key_type).exists():
+            return False
+        private = self.key(line, key_type) if key is None else keys.from_pem(key)
+        return certificates.matches(private, self.chain(line, version, key_type))
 
     def copy_pem(self, line: str, version: VersionRef, key_type: str) -> bytes | None:
         """The version's key from the master; None for a version for this host's own key."""

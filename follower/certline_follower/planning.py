@@ -11,6 +11,7 @@ from certline_follower.reports import Report, report_of, unseen
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import HeldLine, State, VersionRef, Wait
 from certline_follower.wishes import Ask, MakeKey, wish_of
+from certline_shared.key_types import KeyType
 from certline_shared.manifest import Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import time_text
 
@@ -24,8 +25,7 @@ class Pull:
     line: str
     version: VersionRef
     files: tuple[ManifestFile, ...]
-    key_type: str
-    spki_sha256: str
+    pins: dict[str, str]  # key type -> SPKI pin, of those that are used here
     reason: str
 
 
@@ -79,6 +79,7 @@ class Found:
     ends: Mapping[str, datetime] = field(default_factory=dict)  # line -> until when
     skew: int | None = None  # seconds that this host's clock is ahead of the master's, if that is known
     forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now
+    types: Mapping[str, frozenset[KeyType]] = field(default_factory=dict)  # line -> key types that are installed
 
 
 def plan(
@@ -92,8 +93,8 @@ def plan(
     """
     found = found or Found()
     offered = {line.name: line for line in manifest.lines} if manifest else {}
-    draft = Draft(state, now, found.astray, found.ends, found.forced, offered)
-    asked = [_plan_line(draft, line, offered.get(line.name), manifest) for line in settings.lines] if manifest else []
+    draft = Draft(state, now, found.astray, found.ends, found.forced, offered, found.types)
+    asked = [_plan_line(draft, line, offered.get(line.name), manifest) for line in settings.lines if manifest]
     # Reloads first: who is to blame is told by each generation's own reload. But not of what is to be mended first.
     now_owed, then_owed = _reloads(draft)
     local = [*now_owed, *installations(draft, settings), *then_owed, *_probes(draft, settings)]
@@ -138,40 +139,59 @@ def _plan_line(
     if wanted.refused:
         draft.refused.append(line.name)
     if offered is not None and offered.version is not None:
-        return (*wanted.steps, *_pull(draft, line, offered, _target(line, offered, offered.version)))
+        usable = _usable(line, offered, draft.state.line(line.name))
+        target = _target(draft, line, offered, offered.version, usable)
+        return (*wanted.steps, *_pull(draft, line, offered, target, usable))
     return wanted.steps
 
 
-def _target(line: LineSettings, offered: ManifestLine, number: int) -> VersionRef:
-    """Of the keys that come with a version only the kind in use is opened here: another kind is another pull."""
+def _target(
+    draft: Draft, line: LineSettings, offered: ManifestLine, number: int, usable: Mapping[KeyType, str | None]
+) -> VersionRef:
+    """Of what comes with a version only the key types in use are opened here: others are another pull."""
     digest = files_digest(offered.files)
-    return VersionRef(number, f"{digest}-{line.key_type}" if has_sealed(offered.files, line.key_type) else digest)
+    types = [one for one in line.key_types if usable[one] is None] or line.key_types
+    full = VersionRef(number, f"{digest}-{'+'.join(types)}")
+    if full.same(draft.state.installed(line.name)) or full.same(draft.state.line(line.name).pulled):
+        return full
+    is_plain = len(types) == 1 and not has_sealed(offered.files, types[0])
+    if is_plain and set(types) <= draft.types.get(line.name, set(types)):
+        return VersionRef(number, digest)  # as release 0.2.0 writes it
+    return full
 
 
-def _pull(draft: Draft, line: LineSettings, offered: ManifestLine, target: VersionRef) -> Iterator[Pull]:
+def _pull(
+    draft: Draft, line: LineSettings, offered: ManifestLine, target: VersionRef, usable: Mapping[KeyType, str | None]
+) -> Iterator[Pull]:
     held, before = draft.state.line(line.name), draft.state.installed(line.name)
     if target.same(before) or target.same(held.pulled):
         return
     if held.held_back and held.held_back.version.same(target) and not held.held_back.retry.is_due(draft.now):
         return  # told and timed with the other versions held back
-    why_not = _unusable(line, offered, held)
+    why_not = [why for why in usable.values() if why]
     if why_not:
-        draft.notes.append(f"line {line.name}: version {target.number} cannot be used here: {why_not}")
+        draft.notes.append(f"line {line.name}: version {target.number} cannot be used here: {'; '.join(why_not)}")
+    pins = {str(one): offered.spki_sha256[one] for one, why in usable.items() if why is None}
+    if not pins or (why_not and line.together):
         return
     reason = f"version {target.number} is live on the master, {f'{before.number} is' if before else 'none is'} here"
-    pin = offered.spki_sha256[line.key_type]
-    yield Pull(line.name, target, offered.files, line.key_type, pin, reason)
+    yield Pull(line.name, target, offered.files, pins, reason)
 
 
-def _unusable(line: LineSettings, offered: ManifestLine, held: HeldLine) -> str | None:
-    pin = offered.spki_sha256.get(line.key_type)
+def _usable(line: LineSettings, offered: ManifestLine, held: HeldLine) -> dict[KeyType, str | None]:
+    """Why the offered version cannot be used, by key type; None: it can."""
+    return {key_type: _why_not(key_type, offered, held) for key_type in line.key_types}
+
+
+def _why_not(key_type: KeyType, offered: ManifestLine, held: HeldLine) -> str | None:
+    pin = offered.spki_sha256.get(key_type)
     if pin is None:
         kinds = ", ".join(sorted(offered.spki_sha256)) or "none"
-        return f"it has no {line.key_type} certificate (it has: {kinds}); set key_type in the file to one of these"
-    if not has_sealed(offered.files, line.key_type) and held.keys.get(line.key_type) != pin:
+        return f"it has no {key_type} certificate (it has: {kinds}); set key_type in the file to one of these"
+    if not has_sealed(offered.files, key_type) and held.keys.get(key_type) != pin:
         if offered.custody == MASTER:
-            return f"the master has not given this host its {line.key_type} key yet"
-        return f"its {line.key_type} key is not on this host; a version for the present key follows"
+            return f"the master has not given this host its {key_type} key yet"
+        return f"its {key_type} key is not on this host; a version for the present key follows"
     return None
 
 

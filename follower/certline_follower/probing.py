@@ -22,6 +22,11 @@ class Expected:
     names: tuple[str, ...]
     key_type: KeyType
     fingerprint: str  # SHA-256 of the leaf, lower-case hex
+    also: frozenset[str] = frozenset()  # of the line's other certificates for keys of the same family
+
+    def is_shown_by(self, seen: str | None) -> bool:
+        """A look asks for a family of keys: which of several of one family it gets is the service's choice."""
+        return seen == self.fingerprint or seen in self.also
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Sight:
 
     @property
     def right(self) -> bool:
-        return self.fingerprint == self.look.expected.fingerprint
+        return self.look.expected.is_shown_by(self.fingerprint)
 
     @property
     def words(self) -> str:
@@ -79,7 +84,7 @@ class _Round:
             self.sights += [Sight(look, fault=str(first)) for look in wanted]
             return
         for look in wanted:
-            told_apart = fingerprint(first) == look.expected.fingerprint or _family(first) == look.family
+            told_apart = look.expected.is_shown_by(fingerprint(first)) or _family(first) == look.family
             seen = first if told_apart else self._leaf(door, look.family)
             self.sights.append(
                 Sight(look, fault=str(seen)) if isinstance(seen, NotSeen) else Sight(look, fingerprint(seen))
@@ -96,16 +101,18 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def looks_of(service: Service, expected: Mapping[str, Expected], lines: Sequence[str]) -> tuple[Look, ...]:
-    """Where to look for each of these lines; none for a line of which nothing is installed."""
-    known = [expected[line] for line in lines if line in expected]
-    return tuple(_look(target, one) for one in known for target in service.targets(one.line))
+def looks_of(service: Service, expected: Mapping[str, Sequence[Expected]], lines: Sequence[str]) -> tuple[Look, ...]:
+    """Where to look for each of these lines, for each family of its keys; none where nothing is installed."""
+    known = [one for line in lines for one in expected.get(line, ())]
+    several = {line for line in lines if len(expected.get(line, ())) > 1}
+    return tuple(_look(to, one, told=one.line in several) for one in known for to in service.targets(one.line))
 
 
-def _look(target: Target, expected: Expected) -> Look:
-    sni = target.sni or _name_of(expected)
+def _look(target: Target, expected: Expected, *, told: bool) -> Look:
+    sni, family = target.sni or _name_of(expected), f" {family_of(expected.key_type)}" if told else ""
     door = Door(target.host, target.port, sni, target.starttls)
-    return Look(door, expected, f"{target.connect} {sni}", f"{expected.line} {target.connect} {target.sni or ''}")
+    place = f"{expected.line} {target.connect} {target.sni or ''}{family}"
+    return Look(door, expected, f"{target.connect} {sni}{family}", place)
 
 
 def _name_of(expected: Expected) -> str:

@@ -1,6 +1,6 @@
 """What the follower writes down of an installation: `generation.json` in each generation, and the journal of a swap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -70,20 +70,24 @@ class _Record:
     former: int | None
     installed_at: str
     outputs: tuple[_Output, ...]
-    lines: dict[str, _Line]
+    lines: dict[str, _Line]  # of the first key type
     format: int
+    further: dict[str, tuple[_Line, ...]] = field(default_factory=dict)  # of the others; none in 0.2.0
 
 
 def write_generation(generation: Generation, former: int | None, installed_at: str) -> bytes:
     outputs = tuple(_Output(str(output.path), output.mode, output.source) for output in generation.outputs)
-    lines = {
-        name: _Line(
-            facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after,
-            facts.is_copy, facts.not_before,
-        )
-        for name, facts in generation.facts.items()
-    }  # fmt: skip
-    return codec.write(_Record(generation.digest, former, installed_at, outputs, lines, FORMAT)) + b"\n"
+    lines = {name: tuple(map(_line, types)) for name, types in generation.facts.items()}
+    first = {name: types[0] for name, types in lines.items()}
+    further = {name: types[1:] for name, types in lines.items() if types[1:]}
+    return codec.write(_Record(generation.digest, former, installed_at, outputs, first, FORMAT, further)) + b"\n"
+
+
+def _line(facts: LineFacts) -> _Line:
+    return _Line(
+        facts.version, facts.key_type, facts.serial, facts.spki_sha256, facts.names, facts.not_after,
+        facts.is_copy, facts.not_before,
+    )  # fmt: skip
 
 
 def read_generation(body: bytes, number: int) -> InstalledGeneration:
@@ -91,14 +95,15 @@ def read_generation(body: bytes, number: int) -> InstalledGeneration:
     record = codec.read(_Record, body, most_bytes=MOST_BYTES)
     _check_format(record.format)
     outputs = tuple(PlacedOutput(Path(o.path), cast("OutputMode", o.mode), o.source) for o in record.outputs)
-    facts = {
-        name: LineFacts(
-            line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names, line.not_after,
-            is_copy=line.is_copy, not_before=line.not_before,
-        )
-        for name, line in record.lines.items()
-    }  # fmt: skip
+    facts = {name: tuple(map(_facts, (first, *record.further.get(name, ())))) for name, first in record.lines.items()}
     return InstalledGeneration(number, record.digest, record.former, record.installed_at, outputs, facts)
+
+
+def _facts(line: _Line) -> LineFacts:
+    return LineFacts(
+        line.version, KeyType(line.key_type), line.serial, line.spki_sha256, line.names, line.not_after,
+        is_copy=line.is_copy, not_before=line.not_before,
+    )  # fmt: skip
 
 
 def write_swap(swap: Swap) -> bytes:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from certline_follower import planning, probing, reports, services, undoing
 from certline_follower.faults import InstallFault
-from certline_follower.generation import LineMaterial
+from certline_follower.generation import LineFacts, LineMaterial
 from certline_follower.host import Host, StepFailed
+from certline_follower.looking import Family, family_of
 from certline_follower.probing import Expected, Sight
 from certline_follower.settings import Service
 from certline_follower.state import Debt, Probed, State
@@ -29,15 +30,24 @@ def debt(host: Host, generation: int, name: str, lines: tuple[str, ...]) -> Debt
     return Debt(generation, owed, may_go_back=before is None or before.ok, well=well)
 
 
-def expected(host: Host) -> dict[str, Expected]:
-    """What is installed of each line. Raises InstallFault."""
+def expected(host: Host) -> dict[str, list[Expected]]:
+    """What is installed of each line, one for each family of its keys. Raises InstallFault."""
     live = host.installer.live()
     if live is None:
         return {}
     try:
-        return {name: _expected(one, live.facts[name].names) for name, one in host.installer.materials().items()}
+        return {name: _by_family(types, live.facts[name]) for name, types in host.installer.materials().items()}
     except ValueError as error:
         raise InstallFault(f"generation {live.number} is damaged: {error}") from None
+
+
+def _by_family(types: Sequence[LineMaterial], facts: Sequence[LineFacts]) -> list[Expected]:
+    found: dict[Family, Expected] = {}
+    for one, known in zip(types, facts, strict=True):
+        made, family = _expected(one, known.names), family_of(one.key_type)
+        first = found.setdefault(family, made)
+        found[family] = replace(first, also=first.also | {made.fingerprint})
+    return list(found.values())
 
 
 def _expected(one: LineMaterial, names: tuple[str, ...]) -> Expected:

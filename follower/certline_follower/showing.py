@@ -1,12 +1,12 @@
 """What `status` and `plan` show, as plain data and as text; reads the state, imports neither httpx nor cryptography."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from certline_follower.generation import LineFacts
+from certline_follower.generation import LineFacts, LinesFacts
 from certline_follower.kept import Kept
 from certline_follower.pauses import ended_by_settings
 from certline_follower.reports import SKEW_NEWS as WRONG
@@ -27,7 +27,7 @@ def status(settings: Settings) -> Shown:
     state, offered, facts = ended_by_settings(keeper.state, settings), _offered(keeper.state), _installed(keeper)
     wanted = [line.name for line in settings.lines]
     names = [*wanted, *(name for name in sorted(state.lines) if name not in wanted)]
-    lines = [_line(state, name, offered.get(name, {}), facts.get(name), in_file=name in wanted) for name in names]
+    lines = [_line(state, name, offered.get(name, {}), facts.get(name, ()), in_file=name in wanted) for name in names]
     for line in settings.lines:
         lines[names.index(line.name)] |= _deployment(settings, line, state, offered.get(line.name, {}))
     services = {name: debt.retry.error if debt.retry else "owed" for name, debt in state.debts.items()}
@@ -52,23 +52,24 @@ def _offered(state: State) -> dict[str, Any]:
         return {}
 
 
-def _installed(keeper: Keeper) -> Mapping[str, LineFacts]:
+def _installed(keeper: Keeper) -> LinesFacts:
     """What the live generation says of its certificates."""
     live = keeper.state.live
     found = Kept(keeper.path.parent).installed(live.generation) if live else None
     return found.facts if found else {}
 
 
-def _line(state: State, name: str, offered: Shown, facts: LineFacts | None, *, in_file: bool) -> Shown:
+def _line(state: State, name: str, offered: Shown, types: Sequence[LineFacts], *, in_file: bool) -> Shown:
     """`names` and `not_after` are of what is installed, the names of what is offered where nothing is."""
     held, installed = state.line(name), state.installed(name)
-    until = facts.not_after if facts else None
+    until = min((one.not_after for one in types if one.not_after), default=None)
     if installed and installed.number == offered.get("version"):
         until = until or offered.get("not_after")
     return {
         "line": name,
         "installed": installed.number if installed else None,
-        "names": list(facts.names) if facts else offered.get("names", []),
+        "names": list(types[0].names) if types else offered.get("names", []),
+        "key_types": [one.key_type for one in types],
         "not_after": until,
         "wanted": offered.get("version"),
         "wanted_not_after": offered.get("not_after"),

@@ -84,10 +84,8 @@ def pull(host: Host, step: planning.Pull) -> None:
     held = host.state.line(step.line)
     try:
         content = host.client.version(step.line, step.version.number)
-        facts = _check_content(step, content)
-        files = copies.opened(
-            host.identity, step.line, step.version.number, step.key_type, content.files, spki_sha256=step.spki_sha256
-        )
+        valid_from = max(one.not_before for one in _check_content(step, content))
+        files = copies.opened(host.identity, step.line, step.version.number, content.files, step.pins)
         host.material.keep_version(step.line, step.version, files)
     except Unreachable:
         raise
@@ -97,22 +95,26 @@ def pull(host: Host, step: planning.Pull) -> None:
         host.save_line(step.line, replace(held, held_back=held_back))
         raise StepFailed(f"line {step.line}: version {step.version.number} is not taken: {error}") from None
     failpoint("version.pulled")
-    since = time_text(facts.not_before)
+    since = time_text(valid_from)
     state = copies.counted(host) if len(files) > len(content.files) else host.state
     host.save(state.with_line(step.line, replace(held, pulled=step.version, held_back=None, valid_from=since)))
 
 
-def _check_content(step: planning.Pull, content: VersionContent) -> CertificateFacts:
-    """All files of one manifest, and nothing else (TUF's mix and match). Raises ValueError."""
+def _check_content(step: planning.Pull, content: VersionContent) -> list[CertificateFacts]:
+    """All files of one manifest, and nothing else (TUF's mix and match); of each key type. Raises ValueError."""
     if content.version != step.version.number:
         raise ValueError("what came is not what the manifest lists")
     check_files(step.files, content.files)
-    chain = content.files.get(f"{step.key_type}/chain.pem")
+    return [_facts(content, key_type, pin) for key_type, pin in step.pins.items()]
+
+
+def _facts(content: VersionContent, key_type: str, pin: str) -> CertificateFacts:
+    chain = content.files.get(f"{key_type}/chain.pem")
     if chain is None:
-        raise ValueError(f"it has no {step.key_type}/chain.pem")
+        raise ValueError(f"it has no {key_type}/chain.pem")
     facts = certificates.read_chain(chain)
-    if facts.spki_sha256 != step.spki_sha256:
-        raise ValueError("its certificate is for another key than the manifest says")
+    if facts.spki_sha256 != pin:
+        raise ValueError(f"its {key_type} certificate is for another key than the manifest says")
     return facts
 
 

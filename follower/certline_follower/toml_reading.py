@@ -77,6 +77,12 @@ class Table:
             raise self.fault(field, f"{value!r} is unknown: choose one of {', '.join(allowed)}")
         return value
 
+    def flag(self, field: str, *, default: bool) -> bool:
+        value = self._values.get(field, default)
+        if not isinstance(value, bool):
+            raise self.fault(field, f"expected true or false, found {_kind(value)}: write {field} = true")
+        return value
+
     def number(self, field: str, default: float, low: float, high: float) -> float:
         value = self._values.get(field, default)
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -238,9 +238,16 @@ def _keep_waits(host: Host, plan: Plan) -> None:
 def _plan(host: Host, *, reachable: bool = True) -> Plan:
     live = host.installer.live()
     facts = live.facts if live else {}
-    starts = {name: read_time(one.not_before) for name, one in facts.items() if one.not_before}
-    ends = {name: read_time(one.not_after) for name, one in facts.items() if one.not_after}
-    found = planning.Found(host.installer.astray(), starts, ends, host.client.skew(), host.forced)
+    starts = {name: [read_time(one.not_before) for one in types if one.not_before] for name, types in facts.items()}
+    ends = {name: [read_time(one.not_after) for one in types if one.not_after] for name, types in facts.items()}
+    found = planning.Found(
+        host.installer.astray(),
+        {name: max(moments) for name, moments in starts.items() if moments},
+        {name: min(moments) for name, moments in ends.items() if moments},
+        host.client.skew(),
+        host.forced,
+        {name: frozenset(one.key_type for one in types) for name, types in facts.items()},
+    )
     return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, found=found)
 
 

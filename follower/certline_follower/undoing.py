@@ -29,7 +29,7 @@ def _former(host: Host, lines: Iterable[str]) -> list[LineFacts]:
     found = host.installer.previous()
     if found is None or host.state.former is None or found.number != host.state.former.generation:
         return []
-    return [found.facts[name] for name in lines if name in found.facts]
+    return [one for name in lines for one in found.facts.get(name, ())]
 
 
 def _time(text: str | None) -> datetime | None:

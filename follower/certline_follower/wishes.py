@@ -98,7 +98,7 @@ def _no_such_line(line: LineSettings, manifest: Manifest) -> str:
 def _key_types(line: LineSettings, offered: ManifestLine | None) -> tuple[str, ...]:
     """The file says it for a line that the host asks for, the master for its own lines."""
     if line.names is not None or offered is None:
-        return (str(line.key_type),)
+        return tuple(map(str, line.key_types))
     wanted = {want.key_type for want in offered.csr_wanted if want.slot == "current"}
     return tuple(dict.fromkeys((*offered.key_types, *sorted(wanted))))
 

@@ -36,11 +36,14 @@ class CsrFacts:
     names: tuple[str, ...]  # normal form, sorted
     key_type: KeyType
     spki_sha256: str  # lower-case hex of SHA-256 over the DER SubjectPublicKeyInfo
+    common_name: str | None = None  # normal form; None: the subject is empty
+    must_staple: bool = False  # RFC 7633
 
 
 _CURVES: dict[str, tuple[KeyType, ec.EllipticCurve]] = {
     "secp256r1": (KeyType.ECDSA_P256, ec.SECP256R1()),
     "secp384r1": (KeyType.ECDSA_P384, ec.SECP384R1()),
+    "secp521r1": (KeyType.ECDSA_P521, ec.SECP521R1()),
 }
 _CURVE_OF = dict(_CURVES.values())
 _RSA_SIZES = {2048: KeyType.RSA_2048, 3072: KeyType.RSA_3072, 4096: KeyType.RSA_4096}
@@ -101,12 +104,25 @@ def spki_sha256(public_key: object) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def make_csr(key: PrivateKey, names: "tuple[str, ...]") -> bytes:
-    """A DER PKCS#10 request (RFC 2986): empty subject, the names in subjectAltName, nothing else."""
+def make_csr(
+    key: PrivateKey, names: "tuple[str, ...]", *, common_name: str | None = None, must_staple: bool = False
+) -> bytes:
+    """A DER PKCS#10 request (RFC 2986): the names in subjectAltName, and nothing else that is not asked for."""
     alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-    builder = x509.CertificateSigningRequestBuilder(subject_name=x509.Name([]))
-    csr = builder.add_extension(alternatives, critical=True).sign(key, hashes.SHA256())  # RFC 5280 section 4.2.1.6
-    return csr.public_bytes(serialization.Encoding.DER)
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+    builder = x509.CertificateSigningRequestBuilder(subject_name=x509.Name(subject))
+    builder = builder.add_extension(alternatives, critical=not subject)  # RFC 5280 section 4.2.1.6
+    if must_staple:
+        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def csr_from_pem(text: str) -> bytes:
+    """The DER form of a request in PEM form. Raises BadRequest."""
+    try:
+        return x509.load_pem_x509_csr(text.encode()).public_bytes(serialization.Encoding.DER)
+    except _UNREADABLE as error:
+        raise BadRequest(f"not a certificate signing request (PKCS#10) in PEM form: {error}") from None
 
 
 def read_csr(der: bytes) -> CsrFacts:
@@ -114,8 +130,8 @@ def read_csr(der: bytes) -> CsrFacts:
 
     Raises BadRequest for: over 16 KiB, not DER, a key kind or size outside KeyType (RSA exponent other than 65537 too;
     checked before the signature), a broken signature or one without SHA-2, a subject with more than a CN, a CN that is
-    not among the names, no subjectAltName, other than DNS names in it, more than 100 names, any other extension (CA,
-    Must-Staple, ...), any attribute but one extension request (challenge passwords).
+    not among the names, no subjectAltName, other than DNS names in it, more than 100 names, any other extension than
+    Must-Staple (CA, ...), any attribute but one extension request (challenge passwords).
     """
     if len(der) > MOST_CSR_BYTES:
         raise BadRequest(f"the request has {len(der)} bytes: at most {MOST_CSR_BYTES} are read")
@@ -125,13 +141,15 @@ def read_csr(der: bytes) -> CsrFacts:
         key_type = _check_key(key)
         _check_signature(csr)
         found = _names_of(csr)
+        common_name = _common_name(csr.subject, found)
+        must_staple = _must_staple(csr)
     except BadRequest:
         raise
     except dns.BadName as error:
         raise BadRequest(f"the request: {error}") from None
     except _UNREADABLE as error:
         raise BadRequest(f"not a DER certificate signing request (PKCS#10) that can be read: {error}") from None
-    return CsrFacts(tuple(sorted(found)), key_type, spki_sha256(key))
+    return CsrFacts(tuple(sorted(found)), key_type, spki_sha256(key), common_name, must_staple)
 
 
 def _check_key(key: object) -> KeyType:
@@ -149,26 +167,34 @@ def _check_signature(csr: x509.CertificateSigningRequest) -> None:
 
 
 def _names_of(csr: x509.CertificateSigningRequest) -> set[str]:
-    """The DNS names, if the request says nothing but them."""
+    """The DNS names, if the request says nothing but them and Must-Staple."""
     for attribute in csr.attributes:
         if attribute.oid != _EXTENSION_REQUEST:
             raise BadRequest(f"the request has the attribute {_oid_text(attribute.oid)}: only extensions are accepted")
     if len(list(csr.attributes)) > 1:  # the library reads the first; a CA may read them all
         raise BadRequest("the request asks for extensions twice: ask once, for subjectAltName")
     for extension in csr.extensions:
-        if extension.oid != ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
+        if extension.oid not in (ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.TLS_FEATURE):
             raise BadRequest(f"the request has the extension {_oid_text(extension.oid)}: only subjectAltName may stand")
-    found = _alternatives(csr)
-    _check_subject(csr.subject, found)
-    return found
+    return _alternatives(csr)
 
 
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985 section 5.4.2
 
 
 def _oid_text(oid: x509.ObjectIdentifier) -> str:
-    known = {AttributeOID.CHALLENGE_PASSWORD: "challengePassword", ExtensionOID.TLS_FEATURE: "TLSFeature (Must-Staple)"}
-    return known.get(oid, oid.dotted_string)
+    return "challengePassword" if oid == AttributeOID.CHALLENGE_PASSWORD else oid.dotted_string
+
+
+def _must_staple(csr: x509.CertificateSigningRequest) -> bool:
+    """RFC 7633: of TLS features only status_request has a meaning for a CA."""
+    try:
+        features = list(csr.extensions.get_extension_for_class(x509.TLSFeature).value)
+    except x509.ExtensionNotFound:
+        return False
+    if features != [x509.TLSFeatureType.status_request]:
+        raise BadRequest("the request asks for TLS features other than Must-Staple (status_request): leave them out")
+    return True
 
 
 def _alternatives(csr: x509.CertificateSigningRequest) -> set[str]:
@@ -187,10 +213,13 @@ def _alternatives(csr: x509.CertificateSigningRequest) -> set[str]:
     return found
 
 
-def _check_subject(subject: x509.Name, found: set[str]) -> None:
+def _common_name(subject: x509.Name, found: set[str]) -> str | None:
+    named: str | None = None
     for attribute in subject:
         if attribute.oid != NameOID.COMMON_NAME:
             raise BadRequest(f"the request's subject has {attribute.rfc4514_attribute_name}: leave the subject empty")
         common_name = attribute.value if isinstance(attribute.value, str) else ""
-        if dns.normalise(common_name) not in found:
+        named = dns.normalise(common_name)
+        if named not in found:
             raise BadRequest(f"the request's common name {common_name!r} is not among its DNS names")
+    return named

@@ -98,7 +98,7 @@ class Host:
             return None
         try:
             names = ("key", "cert", "chain", "fullchain", "combined")
-            parts = [_read(f"shop/{name}.pem", folder) for name in names]
+            parts = [_read(f"shop/ecdsa-p256/{name}.pem", folder) for name in names]
         finally:
             os.close(folder)
         return _version(parts[0] + parts[3], [parts[1] + parts[2] == parts[3], parts[4] == parts[0] + parts[3]])

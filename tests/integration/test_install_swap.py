@@ -61,7 +61,7 @@ def test_an_output_that_was_removed_or_changed_by_hand_is_put_in_place_again(hos
 
 def test_the_live_versions_read_back_as_they_were_installed(host: Host) -> None:
     host.install(3)
-    assert host.installer().materials() == {"shop": material("shop", 3), "mail": material("mail", 3)}
+    assert host.installer().materials() == {"shop": (material("shop", 3),), "mail": (material("mail", 3),)}
     assert Host.make(host.folder / "copies").installer().materials() == {}
 
 
@@ -110,7 +110,7 @@ def test_services_can_pass_to_their_files_and_no_further(host: Host) -> None:
         if folder.is_relative_to(host.state_dir):
             assert folder.stat().st_mode & stat.S_IXOTH
             assert not folder.stat().st_mode & stat.S_IWOTH
-    assert [oct(path.stat().st_mode & 0o777) for path in shown.parent.parent.glob("*/key.pem")] == ["0o600"] * 2
+    assert [oct(path.stat().st_mode & 0o777) for path in shown.parent.parent.glob("*/*/key.pem")] == ["0o600"] * 2
 
 
 def test_link_and_copy_have_the_owner_group_and_mode_of_the_settings(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_damaged_record_is_not_believed_and_the_next_installation_mends_it(dam
     assert host.leftovers() == []
 
 
-@pytest.mark.parametrize("name", ["shop/key.pem", "mail/fullchain.pem", "_outputs"])
+@pytest.mark.parametrize("name", ["shop/ecdsa-p256/key.pem", "mail/ecdsa-p256/fullchain.pem", "_outputs"])
 def test_a_live_generation_that_was_damaged_by_hand_is_made_anew(name: str, host: Host) -> None:
     host.install(1)
     damaged = host.state_dir / "live" / name

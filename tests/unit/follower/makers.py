@@ -40,7 +40,7 @@ def output(
 
 
 def line(name: str, *outputs: Output) -> LineSettings:
-    return LineSettings(name, None, KeyType.ECDSA_P256, (), outputs)
+    return LineSettings(name, None, (KeyType.ECDSA_P256,), (), outputs)
 
 
 def settings_of(folder: Path, *lines: LineSettings, keep: int = 5) -> Settings:

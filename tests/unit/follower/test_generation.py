@@ -23,7 +23,9 @@ def test_each_line_has_its_key_its_certificate_and_its_chain_in_every_usual_form
     shop = material("shop", 3)
     files = render([shop], SETTINGS, 1).files
     leaf = shop.chain_pem.removesuffix(authority().pem).encode()
-    forms = {name: files[f"shop/{name}.pem"].data for name in ("key", "cert", "chain", "fullchain", "combined")}
+    forms = {
+        name: files[f"shop/ecdsa-p256/{name}.pem"].data for name in ("key", "cert", "chain", "fullchain", "combined")
+    }
     assert forms == {
         "key": shop.key_pem,
         "cert": leaf,
@@ -37,11 +39,11 @@ def test_only_files_without_a_key_are_for_everyone() -> None:
     files = render([material("shop", 3)], settings_of(HOST, line("shop")), 1).files
     modes = {path: oct(content.mode) for path, content in files.items()}
     assert modes == {
-        "shop/key.pem": "0o600",
-        "shop/combined.pem": "0o600",
-        "shop/cert.pem": "0o644",
-        "shop/chain.pem": "0o644",
-        "shop/fullchain.pem": "0o644",
+        "shop/ecdsa-p256/key.pem": "0o600",
+        "shop/ecdsa-p256/combined.pem": "0o600",
+        "shop/ecdsa-p256/cert.pem": "0o644",
+        "shop/ecdsa-p256/chain.pem": "0o644",
+        "shop/ecdsa-p256/fullchain.pem": "0o644",
     }
 
 
@@ -70,7 +72,7 @@ def test_a_line_without_a_version_yet_has_no_files_and_stops_no_other() -> None:
 
 
 def test_a_generation_tells_versions_serials_keys_and_names() -> None:
-    facts = render([material("shop", 0x2A)], SETTINGS, 1).facts["shop"]
+    (facts,) = render([material("shop", 0x2A)], SETTINGS, 1).facts["shop"]
     assert (facts.version, facts.serial, facts.names) == (42, "2a", ("shop.example.org",))
 
 

@@ -14,8 +14,8 @@ from certline_shared.messages import time_text
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = Retry(7, time_text(NOW + timedelta(minutes=20)), "it failed")
-SHOP = LineSettings("shop", ("shop.example.org",), KeyType.ECDSA_P256, ("web",), ())
-MAIL = LineSettings("mail", ("mail.example.org",), KeyType.ECDSA_P256, ("smtp",), ())
+SHOP = LineSettings("shop", ("shop.example.org",), (KeyType.ECDSA_P256,), ("web",), ())
+MAIL = LineSettings("mail", ("mail.example.org",), (KeyType.ECDSA_P256,), ("smtp",), ())
 
 
 def service(name: str, *reload: str) -> Service:
@@ -81,7 +81,7 @@ def test_a_mended_command_ends_the_pauses_of_its_service_and_of_the_lines_that_u
     [
         replace(SHOP, names=("www.example.org",)),
         replace(SHOP, names=None),
-        replace(SHOP, key_type=KeyType.RSA_2048),
+        replace(SHOP, key_types=(KeyType.RSA_2048,)),
     ],
     ids=["names", "no names", "key type"],
 )

@@ -35,7 +35,7 @@ PAST = Retry(1, time_text(NOW - timedelta(seconds=30)), "it failed")
 
 
 def line(name: str = "shop", *names: str, services: tuple[str, ...] = ("web",)) -> LineSettings:
-    return LineSettings(name, names or None, EC, services, ())
+    return LineSettings(name, names or None, (EC,), services, ())
 
 
 def settings(*lines: LineSettings) -> Settings:

@@ -38,7 +38,7 @@ def test_a_line_in_the_masters_custody_is_pulled_and_never_asked_for() -> None:
     (pull,) = plan(settings(line()), State(), manifest(shared()), NOW).steps
     assert isinstance(pull, Pull)
     assert {file.name for file in pull.files} == {"ecdsa-p256/chain.pem", "ecdsa-p256/key.sealed"}
-    assert pull.spki_sha256 == OTHER
+    assert pull.pins == {EC: OTHER}
 
 
 def test_before_its_first_version_it_is_waited_for() -> None:
@@ -66,7 +66,7 @@ def test_a_version_whose_key_was_not_given_to_this_host_is_told() -> None:
 
 def test_the_same_version_is_pulled_again_for_another_kind_of_key() -> None:
     first, second = (
-        plan(settings(replace(line(), key_type=kind)), State(), manifest(both_kinds()), NOW).steps[0]
+        plan(settings(replace(line(), key_types=(kind,))), State(), manifest(both_kinds()), NOW).steps[0]
         for kind in (KeyType.ECDSA_P256, KeyType.RSA_2048)
     )
     assert isinstance(first, Pull)

@@ -60,7 +60,7 @@ def expected(line: str = "shop", *names: str, key_type: KeyType = ECDSA) -> Expe
 
 
 def looks(*lines: Expected, targets: tuple[Target, ...] = (Target("127.0.0.1", 443),)) -> tuple[Look, ...]:
-    return looks_of(service(*targets), {line.line: line for line in lines}, [line.line for line in lines])
+    return looks_of(service(*targets), {line.line: [line] for line in lines}, [line.line for line in lines])
 
 
 def test_a_line_is_asked_for_by_its_first_name_that_is_no_wildcard() -> None:

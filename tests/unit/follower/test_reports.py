@@ -14,7 +14,7 @@ NAMES = [f"line-{number}" for number in range(60)]
 
 
 def test_more_news_than_one_request_takes_goes_in_several() -> None:
-    lines = tuple(LineSettings(name, None, KeyType.ECDSA_P256, (), ()) for name in NAMES)
+    lines = tuple(LineSettings(name, None, (KeyType.ECDSA_P256,), (), ()) for name in NAMES)
     settings = Settings(Path("/x.toml"), None, None, Path("/state"), 5, 300, lines, {})
     failed = {"x": Retry(1, "2026-11-20T12:00:00Z", "\N{FIRE}" * 2_000)}
     state = State(failed=failed, lines={name: HeldLine(pulled=VersionRef(2)) for name in NAMES})

@@ -71,7 +71,7 @@ def test_what_a_file_leaves_out_has_a_default(tmp_path: Path) -> None:
     postfix = read.services["postfix"]
     assert (read.keep, read.poll_seconds, read.trust_ca_file) == (5, 300, None)
     assert (postfix.check, postfix.timeout, postfix.on_failure) == (None, 60, "rollback")
-    assert read.lines[1].key_type == KeyType.ECDSA_P256
+    assert read.lines[1].key_types == (KeyType.ECDSA_P256,)
     assert load(tmp_path, "").state_dir == Path("/var/lib/certline-follower")
 
 

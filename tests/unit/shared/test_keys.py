@@ -84,7 +84,7 @@ def _address() -> x509.SubjectAlternativeName:
 BAD: dict[str, tuple[str, Callable[[], bytes]]] = {
     "RSA of 1024 bits": ("1024 bits", lambda: request_of(plain(), rsa.generate_private_key(65537, 1024))),  # noqa: S505 the point
     "RSA with exponent 3": ("exponent", lambda: request_of(plain(), rsa.generate_private_key(3, 2048))),
-    "the curve P-521": ("secp521r1", lambda: request_of(plain(), ec.generate_private_key(ec.SECP521R1()))),
+    "the curve P-224": ("secp224r1", lambda: request_of(plain(), ec.generate_private_key(ec.SECP224R1()))),
     "a curve nobody certifies": ("secp256k1", lambda: request_of(plain(), ec.generate_private_key(ec.SECP256K1()))),
     "a broken signature": ("signature does not hold", lambda: _broken(request_of(plain()))),
     "a weak digest": ("SHA-256", lambda: request_of(plain(), digest=hashes.SHA224())),
