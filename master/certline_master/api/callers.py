@@ -113,13 +113,12 @@ class Callers:
         except BadSignature as error:
             raise self._refuse(error.reason, f"address:{incoming.address}", incoming) from None
         with self._services.store.read() as records:
-            mark = polls.mark_of(records)
-            follower = records.followers.asking(SYSTEM, claims.keyid)
-        if follower is None or follower.identity_key is None:
+            found = records.followers.asking(SYSTEM, claims.keyid)
+        if found is None or found[0].identity_key is None:
             with suppress(BadSignature):  # as much work as for one that is there, so that the time tells nothing
                 verify_request(self._stand_in, incoming.headers, parts)
             raise self._refuse("unknown key", f"address:{incoming.address}", incoming)
-        return Known(follower, claims, parts, mark)
+        return Known(found[0], claims, parts, found[1])
 
     def verify(self, known: Known, incoming: Incoming) -> Caller:
         """The follower, if it may act and this request is fresh and its own. Raises Refused."""

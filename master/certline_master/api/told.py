@@ -27,6 +27,7 @@ class Told:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._told: OrderedDict[str, tuple[str, Basis, datetime]] = OrderedDict()
+        self._basis: Basis | None = None  # the last one: thousands of manifests are made of the same
 
     def still(self, follower_id: str, tag: str, basis: Basis, now: datetime) -> bool:
         """Whether the manifest with this entity tag is the one to be had."""
@@ -36,7 +37,9 @@ class Told:
 
     def note(self, follower_id: str, tag: str, basis: Basis, now: datetime) -> None:
         with self._lock:
-            self._told[follower_id] = tag, basis, now
+            if self._basis != basis:
+                self._basis = basis
+            self._told[follower_id] = tag, self._basis, now
             self._told.move_to_end(follower_id)
             while len(self._told) > MOST:
                 self._told.popitem(last=False)

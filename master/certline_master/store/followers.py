@@ -9,6 +9,7 @@ from sqlalchemy import delete, or_, select, update
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Conflict, Forbidden, NotFound
 from certline_master.domain.model import Deployment, Follower, FollowerState, Grant
+from certline_master.domain.placement import MANIFESTS_MARK
 from certline_master.domain.ports import EnrolmentToken
 from certline_master.store.changes import UNSEEN
 from certline_master.store.deployments import Deployments
@@ -16,7 +17,7 @@ from certline_master.store.enrolments import Enrolments
 from certline_master.store.grants import FOLLOWER, followers_of, set_grants
 from certline_master.store.scope import may_touch, own, sees_all
 from certline_master.store.session import Session, Upsert, param
-from certline_master.store.tables import followers, nonces
+from certline_master.store.tables import followers, instance, nonces
 
 _NONCE_LIFE = timedelta(minutes=10)
 _TOUCH_EVERY = timedelta(minutes=1)
@@ -26,6 +27,8 @@ _ALL = _FIND.order_by(followers.c.name)
 _OWN = _FIND.where(followers.c.id == param("own"))
 _BY_NAME = _FIND.where(followers.c.name == param("wanted"))
 _BY_ID = _FIND.where(followers.c.id == param("wanted"))
+_MARK = select(instance.c.value).where(instance.c.key == MANIFESTS_MARK).scalar_subquery()
+_ASKING = select(*FOLLOWER.columns, _MARK.label("mark")).where(followers.c.id == param("wanted"))
 _NOBODY = (None,) * (len(FOLLOWER.names) - 1)
 _SAVE = Upsert(
     followers,
@@ -85,9 +88,11 @@ class Followers:
     def by_id(self, caller: Caller, follower_id: str) -> Follower:
         return self._one(caller, _BY_ID, follower_id)
 
-    def asking(self, caller: Caller, follower_id: str) -> Follower | None:
-        row = self._session.row(_BY_ID, {"wanted": follower_id})
-        return FOLLOWER.read(row) if row is not None and may_touch(caller, row.id) else None
+    def asking(self, caller: Caller, follower_id: str) -> tuple[Follower, str] | None:
+        row = self._session.row(_ASKING, {"wanted": follower_id})
+        if row is None or not may_touch(caller, row.id):
+            return None
+        return FOLLOWER.read(row), row.mark or ""
 
     def save(self, caller: Caller, follower: Follower) -> None:
         """What it is enrolled with, and what it reported, is written only when the follower is new."""
