@@ -11,7 +11,7 @@ from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, NotGranted
 from certline_master.domain.fleet_faults import why_unproven
-from certline_master.domain.model import Certificate, Custody, FailureClass, Follower, Line, LineCsr, Owner
+from certline_master.domain.model import Asks, Certificate, Custody, FailureClass, Follower, Line, LineCsr, Owner
 from certline_master.domain.placement import granted_names, live_version, own_line_name, wanted_requests
 from certline_master.domain.ports import Records
 from certline_shared.keys import BadRequest, KeyType, read_csr
@@ -38,8 +38,6 @@ def read_wish(body: bytes) -> Wish:
     faults: list[Fault] = []
     names = None if message.names is None else _names(message.names, faults)
     csrs = {csr.key_type: csr for kind, der in message.csrs.items() for csr in _csr(kind, der, faults)}
-    if len(message.csrs) > 1:
-        faults.append(Fault("/csrs", "send one request: lines have exactly one key type for now"))
     if faults:
         raise Invalid(*faults)
     return Wish(names, csrs, message.seq)
@@ -176,6 +174,8 @@ class _Recording:
             field = f"/csrs/{key_type}"
             if key_type not in line.key_types:
                 raise Invalid(Fault(field, f"line {line.name} has the key type {', '.join(line.key_types)}"))
+            if csr.asks.must_staple and not line.options.must_staple:
+                raise Invalid(Fault(field, f"the request has Must-Staple, which line {line.name} is not to have"))
             if self.records.keys.is_kept(SYSTEM, csr.spki_sha256):
                 raise Invalid(Fault(field, "the request is for a key that the master made: make a new one here"))
             if set(csr.names) != set(line.names):
@@ -186,8 +186,8 @@ class _Recording:
 
     def _fresh_csrs(self, former: Line | None) -> list[LineCsr]:
         held = self.records.lines.csrs(self.caller, former.id) if former else []
-        known = {(csr.spki_sha256, csr.names) for csr in held}
-        return [csr for csr in self.wish.csrs.values() if (csr.spki_sha256, csr.names) not in known]
+        known = {(csr.spki_sha256, csr.names, csr.asks) for csr in held}
+        return [csr for csr in self.wish.csrs.values() if (csr.spki_sha256, csr.names, csr.asks) not in known]
 
     def _write(self, line: Line, fresh: "list[LineCsr]", *, changed: bool) -> None:
         """Only what is new; the planner looks at once then."""
@@ -279,4 +279,5 @@ def _csr(kind: str, der: bytes, faults: list[Fault]) -> "tuple[LineCsr, ...]":
     if facts.key_type != kind:
         faults.append(Fault(field, f"the request holds a key of the type {facts.key_type}"))
         return ()
-    return (LineCsr(facts.key_type, der, facts.spki_sha256, facts.names),)
+    asks = Asks(facts.common_name, facts.must_staple)
+    return (LineCsr(facts.key_type, der, facts.spki_sha256, facts.names, asks=asks),)

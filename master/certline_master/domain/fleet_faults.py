@@ -158,8 +158,9 @@ class _Check:
         for name, line in self.desired.lines.items():
             yield from self._references(name, line)
             yield from _name_set(name, line)
-            if len(line.key_types) != 1:
-                yield Fault(pointer("lines", name, "key_types"), "list exactly one key type (several come later)")
+            if len(set(line.key_types)) != len(line.key_types) or not line.key_types:
+                text = "list each key type once, and at least one: a certificate of each is ordered"
+                yield Fault(pointer("lines", name, "key_types"), text)
 
     def _references(self, name: str, line: DesiredLine) -> Iterator[Fault]:
         why_not = self._whose(line)

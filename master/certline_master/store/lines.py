@@ -43,7 +43,7 @@ _DUE = (
 )
 _OWN_AMONG = select(lines.c.id).where(lines.c.id.in_(several("wanted")), SEEN)
 _CSRS = select(*CSR.columns).where(line_csrs.c.line_id == param("wanted")).order_by(line_csrs.c.key_type)
-_PUT_CSR = Upsert(line_csrs, ("line_id", "key_type"), ("csr", "spki_sha256", "names"))
+_PUT_CSR = Upsert(line_csrs, ("line_id", "key_type"), ("csr", "spki_sha256", "names", "asks"))
 _DROP_CSRS = delete(line_csrs).where(line_csrs.c.line_id == param("wanted"))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from certline_master.domain.model import (
+    Asks,
     ChallengeState,
     ChallengeType,
     Custody,
@@ -26,6 +27,7 @@ from certline_master.domain.model import (
     Owner,
     Renewal,
     Rollout,
+    Slot,
     VersionState,
 )
 from certline_master.store.columns import Coded, Composite, Json, Many, Time, Word, times
@@ -53,6 +55,7 @@ lines = Table(
     Column("key_id", ForeignKey("keys.id"), index=True),
     Column("rollout", _ROLLOUT),
     text("paused", optional=True),
+    text("rollover", optional=True),
     Column("options", Coded(LineOptions), nullable=False),
 )
 
@@ -66,9 +69,13 @@ line_csrs = Table(
     metadata,
     _of_line(primary=True),
     Column("key_type", Word(KeyType), primary_key=True),
+    Column("slot", Word(Slot), primary_key=True),
     Column("csr", LargeBinary, nullable=False),
     text("spki_sha256"),
     Column("names", Many(), nullable=False),
+    Column("asks", Coded(Asks), nullable=False),
+    Column("created", Time),
+    Column("moved", Time),
 )
 
 versions = Table(
@@ -83,6 +90,9 @@ versions = Table(
     Column("failure", _FAILURE),
     Column("ended", Time),
     Column("live_since", Time),
+    Column("staged_since", Time),
+    Column("activate_at", Time),
+    text("held_by", optional=True),
     UniqueConstraint("line_id", "number"),
 )
 _LIVE_VERSION = versions.c.state == literal_column("'live'")
@@ -101,6 +111,7 @@ certificates = Table(
     text("serial", optional=True),
     Column("not_before", Time),
     Column("not_after", Time),
+    Column("asks", Coded(Asks), nullable=False),
     Column("renewal", _RENEWAL),
     Column("replaced", Boolean, nullable=False),
     UniqueConstraint("version_id", "key_type"),

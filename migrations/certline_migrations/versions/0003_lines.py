@@ -10,10 +10,38 @@ down_revision: str | None = "0002"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
+TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+
 
 def upgrade() -> None:
     for table in ("lines", "keys"):
         op.add_column(table, _no_options())
+    for column in (sa.Column("staged_since", TIME), sa.Column("activate_at", TIME), sa.Column("held_by", sa.Text())):
+        op.add_column("versions", column)
+    _keys()
+    for table in ("line_csrs", "certificates"):
+        op.add_column(table, sa.Column("asks", sa.Text(), nullable=False, server_default="{}"))
+
+
+def _keys() -> None:
+    op.add_column("keys", sa.Column("declared", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("key_materials", sa.Column("moved", TIME, nullable=True))
+    op.add_column("lines", sa.Column("rollover", sa.Text(), nullable=True))
+    with op.batch_alter_table("line_csrs") as requests:
+        requests.add_column(sa.Column("slot", sa.Text(), nullable=False, server_default="current"))
+        requests.add_column(sa.Column("created", TIME, nullable=True))
+        requests.add_column(sa.Column("moved", TIME, nullable=True))
+        requests.drop_constraint("pk_line_csrs", type_="primary")
+        requests.create_primary_key("pk_line_csrs", ["line_id", "key_type", "slot"])
+    op.execute(_FIRST_SEEN)
+
+
+_FIRST_SEEN = """
+UPDATE line_csrs SET created = (
+    SELECT min(versions.created) FROM versions JOIN certificates ON certificates.version_id = versions.id
+    WHERE versions.line_id = line_csrs.line_id AND certificates.spki_sha256 = line_csrs.spki_sha256
+)
+"""
 
 
 def _no_options() -> "sa.Column[str]":

@@ -70,16 +70,18 @@ CLASSES = {
     "lines": {
         "id": ID, "name": NAMES, "owner": PUBLIC, "follower_id": ID, "names": NAMES, "key_types": PUBLIC,
         "issuer_id": ID, "profile": PUBLIC, "custody": PUBLIC, "next_look": TIMES, "forced": PUBLIC, "key_id": ID,
-        "rollout": NAMES, "paused": TEXT, "options": SETTINGS,
+        "rollout": NAMES, "paused": TEXT, "rollover": TEXT, "options": SETTINGS,
     },
-    "line_csrs": {"line_id": ID, "key_type": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES},
+    "line_csrs": {
+        "line_id": ID, "key_type": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES, "asks": NAMES,
+    },
     "versions": {
         "id": ID, "line_id": ID, "number": PUBLIC, "state": PUBLIC, "created": TIMES, "reason": TEXT, "failure": TEXT,
         "ended": TIMES, "live_since": TIMES,
     },
     "certificates": {
         "id": ID, "version_id": ID, "key_type": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES,
-        "chain": PUBLIC, "serial": PUBLIC, "not_before": TIMES, "not_after": TIMES, "renewal": TEXT,
+        "asks": NAMES, "chain": PUBLIC, "serial": PUBLIC, "not_before": TIMES, "not_after": TIMES, "renewal": TEXT,
         "replaced": PUBLIC,
     },
     "orders": {
@@ -101,10 +103,10 @@ CLASSES = {
     "waves": {
         "line_id": ID, "version": PUBLIC, "step": PUBLIC, "opened": TIMES, "stopped": TEXT, "finished": TIMES,
     },
-    "keys": {"id": ID, "name": NAMES, "owner": PUBLIC, "options": SETTINGS},
+    "keys": {"id": ID, "name": NAMES, "owner": PUBLIC, "options": SETTINGS, "declared": PUBLIC},
     "key_materials": {
         "id": ID, "key_id": ID, "key_type": PUBLIC, "slot": PUBLIC, "spki_sha256": PUBLIC, "secret": SECRET_ID,
-        "created": TIMES,
+        "created": TIMES, "moved": TIMES,
     },
     "sealed_keys": {
         "follower_id": ID, "line_id": ID, "version": PUBLIC, "key_type": PUBLIC, "spki_sha256": PUBLIC,

@@ -105,10 +105,10 @@ BAD: dict[str, tuple[str, Callable[[], bytes]]] = {
         "2.5.29.19",
         lambda: request_of(plain().add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)),
     ),
-    "Must-Staple": (
-        "Must-Staple",
+    "another TLS feature": (
+        "other than Must-Staple",
         lambda: request_of(
-            plain().add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
+            plain().add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request_v2]), critical=False)
         ),
     ),
     "a challenge password": (

@@ -1,7 +1,9 @@
 """The things certline deals with, as frozen dataclasses. Ids are UUID texts, times aware UTC, names in normal form."""
 
 from certline_master.domain.model.hosts import Deployment, Follower, Grant, Group, Introduction
+from certline_master.domain.model.keys import HeldKey, KeyOptions, KeyPolicy, Slot
 from certline_master.domain.model.lines import (
+    Asks,
     Certificate,
     Failure,
     Line,
@@ -30,6 +32,7 @@ from certline_master.domain.model.words import (
 __all__ = [
     "ZONE_SECRET",
     "AdminToken",
+    "Asks",
     "Certificate",
     "Challenge",
     "ChallengeState",
@@ -45,9 +48,12 @@ __all__ = [
     "Grant",
     "GrantKind",
     "Group",
+    "HeldKey",
     "HttpName",
     "Introduction",
     "Issuer",
+    "KeyOptions",
+    "KeyPolicy",
     "Lease",
     "Line",
     "LineCsr",
@@ -59,6 +65,7 @@ __all__ = [
     "Owner",
     "Renewal",
     "Rollout",
+    "Slot",
     "Version",
     "VersionState",
     "Zone",

@@ -1,9 +1,10 @@
 """Lines, what is issued for them, and all that the planner needs of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from certline_master.domain.model.hosts import Follower
+from certline_master.domain.model.keys import HeldKey, KeyOptions, Slot
 from certline_master.domain.model.setup import Issuer
 from certline_master.domain.model.words import Custody, FailureClass, Owner, VersionState
 from certline_shared.keys import KeyType
@@ -23,6 +24,13 @@ class LineOptions:
     """What a line's certificates and their way to the hosts should be like, where the default is not wanted."""
 
     stage_for: str | None = None  # "25h": how long a new key's version is staged before it goes live
+    common_name: str | None = None  # None: chosen, see domain/naming.py
+    renew_before: str | None = None  # "30d" or "33%" of the lifetime left
+    renew_after: str | None = None  # "7d": at that age, whatever the lifetime
+    must_staple: bool = False  # RFC 7633
+    purposes: tuple[str, ...] = ()  # beside "server": what the certificate must serve for, see domain/lint.py
+    requests: dict[str, str] = field(default_factory=dict)  # key type -> SHA-256 of the request that the operator gave
+    inherited: dict[str, str] = field(default_factory=dict)  # setting -> where the fleet file has it, if not at the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +51,32 @@ class Line:
     key_id: str | None = None  # the master's key of the line, see custody.Key
     rollout: Rollout | None = None  # None: all followers at once
     paused: str | None = None  # why it is not renewed, in words for the operator
+    rollover: str | None = None  # why its next key is to be used, where that was asked for and is not done yet
     options: LineOptions = LineOptions()
 
 
 @dataclass(frozen=True, slots=True)
+class Asks:
+    """What a request asks for beside its names and, of a certificate, where it was ordered; as far as it is known."""
+
+    common_name: str | None = None
+    must_staple: bool = False
+    directory: str | None = None  # of the issuer
+    profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LineCsr:
-    """The request a follower last sent for a line, per key type."""
+    """The request a follower last sent for a line, per key type and slot."""
 
     key_type: KeyType
     csr: bytes
     spki_sha256: str
     names: tuple[str, ...]
+    asks: Asks = Asks()
+    slot: Slot = Slot.CURRENT
+    created: datetime | None = None  # when the first request for this key came; None: before that was written down
+    moved: datetime | None = None  # when the key came into this slot, if not with its first request
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +107,7 @@ class Certificate:
     not_after: datetime | None = None
     renewal: Renewal | None = None
     replaced: bool = False  # an order named it in `replaces` and the CA took that, or said so
+    asks: Asks = Asks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +133,9 @@ class Version:
     failure: Failure | None = None
     ended: datetime | None = None  # when it failed, was retired or revoked
     live_since: datetime | None = None  # when it became live; None also where a former release made it so
+    staged_since: datetime | None = None  # since when it was held; None where it went live with its last certificate
+    activate_at: datetime | None = None  # of a staged version: when it goes live; None: not known yet
+    held_by: str | None = None  # of a staged version: why it is not live yet, in words for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +144,7 @@ class LineSnapshot:
 
     line: Line
     issuer: Issuer | None
-    csrs: tuple[LineCsr, ...]
+    csrs: tuple[LineCsr, ...]  # for the current keys
     versions: tuple[
         Version, ...
     ]  # newest first: those that are ordered, staged, live, and the newest failed ones since the last success
@@ -128,3 +155,8 @@ class LineSnapshot:
     current_keys: frozenset[str] = frozenset()  # of these, the ones that new certificates are for
     offered: Version | None = None  # what one follower is to have instead, while a rollout keeps the live one from it
     held_until: datetime | None = None  # no new order before, for the database went back in time; see going_back.py
+    next_csrs: tuple[LineCsr, ...] = ()  # for the next keys
+    keys: tuple[HeldKey, ...] = ()  # in every slot, whoever has them; one in each slot and key type, of previous ones several
+    key_name: str = ""  # of its key; its own name where it names none
+    key_options: KeyOptions = KeyOptions()
+    kin: tuple[str, ...] = ()  # lines of the same key that have no certificate for its next key yet
