@@ -39,6 +39,18 @@ class CsrWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class StagedVersion:
+    """A version to pull ahead of time: it takes the live one's place at its moment, or when the manifest says so."""
+
+    number: int
+    files: tuple[ManifestFile, ...]
+    spki_sha256: dict[str, str]  # key type -> the key it was issued for
+    not_before: str
+    not_after: str
+    activate_at: str | None = None  # None: not known yet, or not for this host to decide
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestLine:
     """One line as its follower sees it; `name` is the name in the follower's own file."""
 
@@ -53,6 +65,7 @@ class ManifestLine:
     rollback: bool = False
     error: str | None = None  # what holds the next version back, in words for the operator
     custody: str | None = None  # "master" where the private keys come sealed among the files, as TYPE/key.sealed
+    staged: StagedVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +202,26 @@ def _check_lines(lines: tuple[ManifestLine, ...]) -> None:
             names.check_object_name(line.name, "line")
         except names.BadName as error:
             raise BadManifest(f"the manifest: {error}") from None
-        _check_files(line)
+        _check_files(line.name, line.files)
+        if line.staged is not None:
+            _check_staged(line.name, line.staged)
 
 
-def _check_files(line: ManifestLine) -> None:
-    if len({file.name for file in line.files}) < len(line.files):
-        raise BadManifest(f"mix and match: line {line.name!r} has one file twice")
-    for file in line.files:
+def _check_staged(line: str, staged: StagedVersion) -> None:
+    _check_files(line, staged.files)
+    try:
+        for moment in (staged.not_before, staged.not_after, staged.activate_at):
+            if moment is not None:
+                read_time(moment)
+    except BadMessage as error:
+        raise BadManifest(f"line {line!r}: the staged version's times: {error}") from None
+
+
+def _check_files(line: str, files: tuple[ManifestFile, ...]) -> None:
+    if len({file.name for file in files}) < len(files):
+        raise BadManifest(f"mix and match: line {line!r} has one file twice")
+    for file in files:
         if _FILE_NAME.fullmatch(file.name) is None or ".." in file.name or file.name.endswith("/."):
-            raise BadManifest(f"line {line.name!r} has the file name {file.name[:80]!a}, which may lead elsewhere")
+            raise BadManifest(f"line {line!r} has the file name {file.name[:80]!a}, which may lead elsewhere")
         if _HEX_SHA256.fullmatch(file.sha256) is None or not 0 <= file.length <= MOST_FILE_BYTES:
-            raise BadManifest(f"line {line.name!r}: hash or length of {file.name} cannot be right")
+            raise BadManifest(f"line {line!r}: hash or length of {file.name} cannot be right")

@@ -119,7 +119,7 @@ class VersionContent:
 class DeploymentReport:
     line: str
     version: int
-    state: str  # "pulled" | "installed" | "reloaded" | "served"
+    state: str  # "staged" | "pulled" | "installed" | "reloaded" | "served"
     error: str | None = None  # what holds it back, at most 2,000 characters
     goal: str | None = None  # the last step that this host has configured: "installed" | "reloaded" | "served"
     retry_at: str | None = None  # when the host tries again
