@@ -55,7 +55,7 @@ def _told(options: argparse.Namespace, applied: Applied) -> int:
     outcome = applied.outcome
     done = [step for step in outcome.done if words(step) not in ("report", "prune")]
     code = FAILED if outcome.failures or outcome.held_back else REFUSED if outcome.refused else NOTHING
-    notes = [*applied.notes, *outcome.notes, *_what_to_carry(options, applied)]
+    notes = [*outcome.warnings, *applied.notes, *outcome.notes, *_what_to_carry(options, applied)]
     data = {
         "changed": outcome.changed,
         "done": [step_data(step) for step in outcome.done],

@@ -106,6 +106,7 @@ def _add_sync(sync: argparse.ArgumentParser) -> None:
     sync.add_argument("--timeout", type=_seconds, default=120.0, metavar="S", help="wait for first versions (120)")
     sync.add_argument("--splay", type=_splay, metavar="MIN-MAX", help="wait between MIN and MAX seconds before")
     sync.add_argument("--wait", action="store_true", help="wait for another run to end")
+    sync.add_argument("--no-hooks", action="store_true", help="run neither hooks nor services: they stay owed")
     sync.add_argument("--changed-is-zero", action="store_true", help="exit with 0 when something was changed")
 
 

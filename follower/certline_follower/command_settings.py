@@ -82,3 +82,9 @@ def as_vector(command: str) -> str:
     except ValueError:
         words = ["PROGRAM", "ARGUMENT"]
     return "[" + ", ".join(f'"{word}"' for word in words) + "] (program and arguments apart: no shell is used)"
+
+
+def check_section_name(table: Table, name: str) -> None:
+    """Raises SettingsError for a name that cannot stand in a command's environment and in the log."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name):
+        raise table.fault(name, "is no name for a section: write small letters, digits, dots, dashes or underscores")

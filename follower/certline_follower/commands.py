@@ -53,6 +53,7 @@ def sync(options: argparse.Namespace, file: Path) -> int:
         SystemClock().pause(SystemChance().uniform(*options.splay), threading.Event())
     with only_run(loaded, wait=options.wait):
         host = open_host(loaded)
+        host.quiet = options.no_hooks
         with closing(host.client):
             synced = syncing.sync(host, options.timeout)
     return _told(options, synced)
@@ -107,13 +108,14 @@ def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
         "changed": synced.changed,
         "done": [step_data(step) for step in synced.done],
         "failures": synced.failures,
+        "warnings": synced.warnings,
         "notes": [*synced.notes, *synced.last.notes],
         "away": str(synced.last.away) if synced.last.away else None,
         "exit_code": code,
     }
     if options.output == "json" or done:
         show(options, data, [step_text(step) for step in done])
-    for trouble in _troubles(synced.last, synced.failures, [*synced.notes, *synced.last.notes]):
+    for trouble in _troubles(synced.last, synced.failures, [*synced.warnings, *synced.notes, *synced.last.notes]):
         print(f"certline-follower: {one_line(trouble)}", file=sys.stderr)  # noqa: T201 this is the command line
     return code
 

@@ -52,7 +52,7 @@ def _told(host: Host, outcome: Outcome, lines: Collection[str]) -> dict[str, Any
         "lines": states,
         "done": [{"text": planning.words(step), "reason": step.reason} for step in outcome.done],
         "failures": outcome.failures,
-        "notes": list(outcome.notes),
+        "notes": [*outcome.warnings, *outcome.notes],
         "away": str(outcome.away) if outcome.away else None,
         "exit_code": FAILED if trouble else AWAY if outcome.away else NOTHING,
     }

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from certline_follower import custody
+from certline_follower import custody, hook_causes
 from certline_follower.host import Host
 from certline_follower.state import State
 from certline_shared import manifest as manifests
@@ -37,6 +37,7 @@ def check_versions(host: Host, manifest: Manifest) -> None:
 def follow(host: Host, manifest: Manifest, signed: SignedManifest, etag: str | None) -> None:
     """From now on this one counts; it is on disk before anything that it asks for is done. Raises StateError."""
     restored = manifest.epoch > host.state.epoch
+    owed = hook_causes.told_by(host, manifest)
     host.learn(manifest)
     state = replace(
         host.state,
@@ -44,6 +45,7 @@ def follow(host: Host, manifest: Manifest, signed: SignedManifest, etag: str | N
         serial=manifest.serial,
         etag=etag,
         manifest=manifests.to_wire(signed),
+        happenings=owed,
     )
     host.save(custody.own_keys_spent(untold(state) if restored else state, manifest))
 

@@ -29,6 +29,14 @@ class StepFailed(Exception):
     """A step that did not come about; what is owed is on record. The text is for the operator."""
 
 
+class StepWarned(Exception):
+    """A step that was done, and of which the operator should know more. The text is for the operator."""
+
+
+class StepVoid(Exception):
+    """A step whose cause is gone since it was planned."""
+
+
 class StepRefused(Exception):
     """The master said no to a step; that is on record, and the next plan tells it."""
 
@@ -62,6 +70,7 @@ class Host:
     manifest: Manifest | None = None
     looker: Looker = field(default_factory=TlsLooker)
     forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now, see deploying.py
+    quiet: bool = False  # neither hooks nor services are run: they stay owed
     keys_refused_until: float = 0.0  # monotonic: when to try again to change this host's keys
     sequence: Sequence | None = None  # of changing requests; opened with the first
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # around the wait for the master

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from certline_follower import reloading, undoing
+from certline_follower import hook_causes, hooks, reloading, undoing
 from certline_follower.choosing import Install
 from certline_follower.faults import InstallFault
 from certline_follower.generation import LineMaterial, render
@@ -16,6 +16,7 @@ from certline_shared.keys import KeyType
 FAILPOINTS = (
     "install.intended",
     "install.swapped",
+    *hooks.FAILPOINTS,
     *reloading.FAILPOINTS,
     *undoing.FAILPOINTS,
 )
@@ -28,7 +29,8 @@ def install(host: Host, step: Install) -> None:
         number = host.installer.number_of(generation)
         debts = {service: reloading.debt(host, number, service, lines) for service, lines in step.services.items()}
         shown = Shown(number, step.versions, step.tags, step.tag)
-        host.save(replace(host.state, pending=Pending(shown, debts)))
+        pending = Pending(shown, debts, happenings=hook_causes.made_by(host, generation))
+        host.save(replace(host.state, pending=pending))
         failpoint("install.intended")
         changed = host.installer.install(generation, step.left)
     except (InstallFault, OSError, ValueError) as error:

@@ -46,13 +46,17 @@ def _all_due(state: State, services: set[str], *, blamed: bool = True) -> State:
         for name, debt in state.debts.items()
     }
     failed = {tag: _due(retry) if blamed or not retry.blamed else retry for tag, retry in state.failed.items()}
-    return replace(state, debts=debts, failed=failed)
+    told = {
+        key: replace(one, failed={tag: _due(retry) for tag, retry in one.failed.items()}) if one.failed else one
+        for key, one in state.happenings.items()
+    }
+    return replace(state, debts=debts, failed=failed, happenings=told)
 
 
 def _tags(settings: Settings) -> dict[str, str]:
     """What tells one way of writing each part from another; a line has its services' commands in it."""
     services = {name: repr(service) for name, service in settings.services.items()}
-    parts = {f"service {name}": text for name, text in services.items()}
+    parts = {f"service {name}": text for name, text in services.items()} | {"hooks": repr(settings.hooks)}
     for line in settings.lines:
         parts[f"line {line.name}"] = f"{line!r} {[services[name] for name in line.services]}"
     return {part: hashlib.sha256(text.encode()).hexdigest()[:16] for part, text in parts.items()}

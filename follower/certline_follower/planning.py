@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from certline_follower.choosing import Draft, Install, installations
 from certline_follower.custody import MASTER, has_sealed
+from certline_follower.hook_planning import HookPlan, RunHook, hook_plan
 from certline_follower.reports import Report, report_of, unseen
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import HeldLine, State, VersionRef, Wait
@@ -54,7 +55,7 @@ class Prune:
     reason: str
 
 
-Step = MakeKey | Ask | Pull | Install | Reload | Probe | Report | Prune
+Step = MakeKey | Ask | Pull | Install | RunHook | Reload | Probe | Report | Prune
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Found:
     skew: int | None = None  # seconds that this host's clock is ahead of the master's, if that is known
     forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now
     types: Mapping[str, frozenset[KeyType]] = field(default_factory=dict)  # line -> key types that are installed
+    quiet: bool = False  # neither hooks nor services are to be run
 
 
 def plan(
@@ -97,7 +99,13 @@ def plan(
     asked = [_plan_line(draft, line, offered.get(line.name), manifest) for line in settings.lines if manifest]
     # Reloads first: who is to blame is told by each generation's own reload. But not of what is to be mended first.
     now_owed, then_owed = _reloads(draft)
-    local = [*now_owed, *installations(draft, settings), *then_owed, *_probes(draft, settings)]
+    install = list(installations(draft, settings))
+    hooks = hook_plan(settings.hooks, draft)
+    now_owed, then_owed = [[step for step in part if _may_reload(step, draft, hooks)] for part in (now_owed, then_owed)]
+    local: list[Step] = [*hooks.before, *now_owed, *install, *then_owed, *_probes(draft, settings), *hooks.after]
+    if found.quiet:
+        draft.notes += [f"owed: {words(step)}: {step.reason}" for step in local if not isinstance(step, Install)]
+        local = list(install)
     reports = () if local else report_of(settings, state, manifest, draft.waits, found.skew)
     prune = (Prune("a generation was installed"),) if state.prune and not local else ()
     first = sorted((step for steps in asked for step in steps), key=_rank)
@@ -212,6 +220,11 @@ def _owed(draft: Draft) -> Iterator[Reload]:
             draft.hold(debt.retry, f"service {service}: {debt.retry.error}; tried again at {debt.retry.due}")
 
 
+def _may_reload(step: Step, draft: Draft, hooks: HookPlan) -> bool:
+    """Not before the required hooks of its lines did their part."""
+    return not isinstance(step, Reload) or not hooks.held.intersection(draft.state.debts[step.service].lines)
+
+
 def _probes(draft: Draft, settings: Settings) -> Iterator[Step]:
     """What is reloaded and was not seen yet: settings that are new, or a state that was lost."""
     for service in settings.services.values():
@@ -258,11 +271,11 @@ def words(step: Step) -> str:
             return f"pull line {step.line} version {step.version.number}"
         case Install():
             return f"install {', '.join(step.changed) or 'a generation'}"
+        case RunHook():
+            return f"run {step.action.name}"
         case Reload():
             return f"reload {step.service}"
         case Probe():
             return f"probe {step.service}"
-        case Report():
-            return "report"
-        case Prune():
-            return "prune"
+        case Report() | Prune():
+            return type(step).__name__.lower()

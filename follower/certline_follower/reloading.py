@@ -22,7 +22,7 @@ def debt(host: Host, generation: int, name: str, lines: tuple[str, ...]) -> Debt
     service = host.settings.services[name]
     former = host.state.debts.get(name)
     owed = tuple(dict.fromkeys((*(former.lines if former else ()), *lines)))
-    if service.on_failure == "warn" or host.state.shows(generation):
+    if service.on_failure == "warn" or host.state.shows(generation) or host.quiet:
         return Debt(generation, owed)
     before = services.run(service, "check", env=_environment(name, lines))
     sights = probing.look_once(host.looker, probing.looks_of(service, expected(host), lines))

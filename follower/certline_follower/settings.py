@@ -4,42 +4,30 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from certline_follower import accounts, service_settings, toml_reading
+from certline_follower import file_settings, hook_settings, service_settings, toml_reading
 from certline_follower.example_settings import EXAMPLE
 from certline_follower.faults import SettingsError
+from certline_follower.hook_settings import NO_HOOKS, Hooks
+from certline_follower.output import Archive, Output, OutputMode
+from certline_follower.parts import OutputKind
 from certline_follower.service_settings import Service, check_name
 from certline_follower.toml_reading import Table
 from certline_shared import names as dns
 from certline_shared.key_types import KeyType
 from certline_shared.windows import Window
 
-__all__ = ["LineSettings", "Output", "OutputMode", "Service", "Settings", "SettingsError", "example", "find", "load"]
+__all__ = [
+    "LineSettings", "Output", "OutputKind", "OutputMode", "Service", "Settings", "SettingsError", "example", "find",
+    "load",
+]  # fmt: skip
 
 SYSTEM_FOLDER = Path("/etc/certline")
 FILE_NAME = "certline-follower.toml"
 DEFAULT_STATE_DIR = "/var/lib/certline-follower"
 
-OutputKind = Literal["key", "cert", "chain", "fullchain", "combined"]
-OutputMode = Literal["link", "copy"]
-
-KEY_BEARING: tuple[OutputKind, ...] = ("key", "combined")
 _KEY_TYPES = '["rsa-3072", "ecdsa-p256"]'
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A file that the follower keeps for its services."""
-
-    kind: OutputKind
-    path: Path  # absolute
-    mode: OutputMode  # `as` in the file
-    owner: str | None
-    group: str | None
-    permissions: int  # `mode` in the file
-    key_type: KeyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +40,7 @@ class LineSettings:
     services: tuple[str, ...]
     outputs: tuple[Output, ...]
     together: bool = True  # a version is installed only with certificates of all key types
+    archive: Archive | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +57,7 @@ class Settings:
     services: Mapping[str, Service]
     windows: tuple[Window, ...] = ()  # of lines whose services have none of their own
     rotate_keys_days: float | None = None  # how old this host's own keys may get; None: changed only on command
+    hooks: Hooks = NO_HOOKS
 
 
 def find(config: str | None, cwd: Path, system: Path = SYSTEM_FOLDER) -> Path:
@@ -95,10 +85,11 @@ def load(path: Path) -> Settings:
     """Read and check the file; relative paths count from its folder. Raises SettingsError."""
     file = Path(os.path.abspath(path))  # noqa: PTH100 resolve() would follow links, and folders count from the link
     top = toml_reading.read(file)
-    top.only("state_dir", "keep", "windows", "master", "line", "services")
+    top.only("state_dir", "keep", "windows", "master", "line", "services", "hooks")
     master, lines = top.table("master"), top.tables("line")
     services = service_settings.services(top.table("services"), lines)
     master.only("url", "poll", "ca_file", "rotate_keys_days")
+    places: file_settings.Places = []
     settings = Settings(
         file=file,
         master_url=_url(master),
@@ -107,11 +98,13 @@ def load(path: Path) -> Settings:
         keep=top.whole("keep", 5, 1, 1000),
         poll_seconds=master.number("poll", 300, 1, 86_400),
         rotate_keys_days=_rotate_keys_days(master),
-        lines=tuple(_line(table, file.parent, services) for table in lines),
+        lines=tuple(_line(table, file.parent, services, places) for table in lines),
         services=services,
         windows=service_settings.read_windows(top),
+        hooks=hook_settings.hooks(top.table("hooks"), [table.text("name") or "" for table in lines]),
     )
-    _check_lines(settings, lines)
+    _check_names(settings, lines)
+    file_settings.check_places(settings.file, settings.state_dir, places)
     users = {name: [line.name for line in settings.lines if name in line.services] for name in services}
     service_settings.check_probes(top.table("services"), services, users)
     return settings
@@ -149,17 +142,22 @@ def _ca_file(master: Table, folder: Path) -> Path | None:
     return path
 
 
-def _line(table: Table, folder: Path, services: Mapping[str, Service]) -> LineSettings:
+def _line(
+    table: Table, folder: Path, services: Mapping[str, Service], places: file_settings.Places
+) -> LineSettings:
+    """All its outputs are added to `places`, to be seen together with those of the other lines."""
     name = table.needed_text("name", "shop")
     check_name(table, "name", name, "line")
     if name == "generation.json":
         raise table.fault("name", "is taken by the follower's own file: choose another name")
     table.label = f'line "{name}"'
-    table.only("name", "names", "key_type", "key_types", "together", "services", "output")
+    table.only("name", "names", "key_type", "key_types", "together", "services", *file_settings.LINE_KEYS)
     key_types = _key_types(table)
-    outputs = tuple(_output(output, folder, key_types) for output in table.tables("output"))
-    together = table.flag("together", default=True)
-    return LineSettings(name, _names(table), key_types, _used(table, services), outputs, together)
+    found = file_settings.read(table, name, folder, key_types)
+    places += found
+    outputs = tuple(output for output, _ in found)
+    together, archive = table.flag("together", default=True), file_settings.read_archive(table, name, folder)
+    return LineSettings(name, _names(table), key_types, _used(table, services), outputs, together, archive)
 
 
 def _key_types(table: Table) -> tuple[KeyType, ...]:
@@ -196,49 +194,12 @@ def _used(table: Table, services: Mapping[str, Service]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(used))
 
 
-def _output(table: Table, folder: Path, key_types: tuple[KeyType, ...]) -> Output:
-    table.only("kind", "path", "as", "owner", "group", "mode", "key_type")
-    table.needed_text("kind", "fullchain")
-    kind = cast("OutputKind", table.choice("kind", get_args(OutputKind)))
-    path = table.needed_text("path", "/etc/nginx/tls/shop.pem")
-    if path.endswith("/"):
-        raise table.fault("path", f"{path!r} is a directory: add the file's name")
-    key_type = KeyType(table.choice("key_type", list(KeyType)) or key_types[0])
-    if key_type not in key_types:
-        made = ", ".join(key_types)
-        raise table.fault("key_type", f"the line makes {made} keys: choose one of these, or add it to the line's")
-    mode = cast("OutputMode", table.choice("as", get_args(OutputMode)) or "link")
-    owner, group = table.text("owner"), table.text("group")
-    accounts.check(table, owner, group)
-    return Output(kind, _placed(path, folder), mode, owner, group, _permissions(table, kind), key_type)
-
-
-def _permissions(table: Table, kind: OutputKind) -> int:
-    text = table.text("mode")
-    if text is None:
-        return 0o600 if kind in KEY_BEARING else 0o644
-    if not 3 <= len(text) <= 4 or text.strip("01234567") or int(text, 8) > 0o777:
-        raise table.fault("mode", f'{text!r} is no file mode: write three octal digits, as mode = "0640"')
-    if kind in KEY_BEARING and int(text, 8) & 0o007:
-        raise table.fault("mode", f'{text} would show the private key to every user: write mode = "0640" and a group')
-    return int(text, 8)
-
-
-def _check_lines(settings: Settings, tables: list[Table]) -> None:
-    """What only shows when all lines are seen together: names and paths that stand twice, or on our own files."""
-    seen_names: set[str] = set()
-    seen_paths: dict[Path, str] = {settings.file.resolve(): "this settings file"}
+def _check_names(settings: Settings, tables: list[Table]) -> None:
+    seen: set[str] = set()
     for line, table in zip(settings.lines, tables, strict=True):
-        if line.name in seen_names:
+        if line.name in seen:
             raise table.fault("name", f"{line.name!r} stands twice: give each line a name of its own")
-        seen_names.add(line.name)
-        for output, output_table in zip(line.outputs, table.tables("output"), strict=True):
-            path = output.path.parent.resolve() / output.path.name
-            if path in seen_paths:
-                raise output_table.fault("path", f"{output.path} is {seen_paths[path]} too: choose another path")
-            if path.is_relative_to(settings.state_dir.resolve()):
-                raise output_table.fault("path", f"{output.path} lies in state_dir: choose a path outside of it")
-            seen_paths[path] = f"an output of line {line.name!r}"
+        seen.add(line.name)
 
 
 def example() -> str:

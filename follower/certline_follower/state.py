@@ -152,12 +152,28 @@ class Debt:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that hooks are to be told of, see happenings.py; `now`: what it is, `before`: what it was."""
+
+    event: str
+    line: str
+    fields: dict[str, str]  # placeholders of the event
+    names: tuple[str, ...]  # of the line
+    now: str
+    before: str = ""
+    generation: int = 0
+    seen: dict[str, str] = field(default_factory=dict)  # tag of an action -> the `now` that it was told of last
+    failed: dict[str, Retry] = field(default_factory=dict)  # tag of a required action -> when it is tried again
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A swap of the live generation that is about to be made, and what it makes owed."""
 
     shown: Shown
     debts: dict[str, Debt] = field(default_factory=dict)  # by service
     back: bool = False  # to a former generation
+    happenings: dict[str, Happening] | None = None  # what hooks are owed after it; None: as before
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +193,7 @@ class State:
     former: Shown | None = None  # what was live before, while it may be put back
     pending: Pending | None = None
     debts: dict[str, Debt] = field(default_factory=dict)  # by service
+    happenings: dict[str, Happening] = field(default_factory=dict)  # that hooks are to be told of
     failed: dict[str, Retry] = field(default_factory=dict)  # generations that could not be installed, by their tag
     prune: bool = False
     copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -207,6 +224,7 @@ def swapped(state: State) -> State:
         live=pending.shown,
         former=_former(state, pending),
         debts={**state.debts, **pending.debts},
+        happenings=state.happenings if pending.happenings is None else pending.happenings,
         pending=None,
         prune=True,
     )

@@ -22,6 +22,7 @@ class Synced:
     notes: list[str]
     done: list[Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     changed: bool = False
 
     @property
@@ -76,4 +77,5 @@ def _add(synced: Synced, outcome: Outcome) -> None:
     synced.last = outcome
     synced.done += outcome.done
     synced.failures += outcome.failures
+    synced.warnings += outcome.warnings
     synced.changed = synced.changed or outcome.changed

@@ -10,6 +10,8 @@ from certline_follower import (
     copies,
     following,
     handing_back,
+    hook_planning,
+    hooks,
     installing,
     pauses,
     planning,
@@ -21,7 +23,7 @@ from certline_follower import (
     wishes,
 )
 from certline_follower.faults import InstallFault
-from certline_follower.host import Host, StepFailed, StepRefused, log
+from certline_follower.host import Host, StepFailed, StepRefused, StepVoid, StepWarned, log
 from certline_follower.master_client import ManifestAnswer
 from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
 from certline_follower.planning import Plan
@@ -37,12 +39,13 @@ _DO: dict[type, Callable[[Host, Any], None]] = {
     wishes.Ask: steps.ask,
     planning.Pull: steps.pull,
     choosing.Install: installing.install,
+    hook_planning.RunHook: hooks.run,
     planning.Reload: reloading.reload,
     planning.Probe: reloading.probe,
     reports.Report: steps.report,
     planning.Prune: steps.prune,
 }
-_CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, choosing.Install, planning.Reload)
+_CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, choosing.Install, hook_planning.RunHook, planning.Reload)
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Outcome:
     retry_after: int | None = None  # seconds, from a master that could not hold the request open
     done: list[planning.Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # of steps that were done all the same
     notes: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
@@ -247,6 +251,7 @@ def _plan(host: Host, *, reachable: bool = True) -> Plan:
         host.client.skew(),
         host.forced,
         {name: frozenset(one.key_type for one in types) for name, types in facts.items()},
+        host.quiet,
     )
     return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, found=found)
 
@@ -256,6 +261,8 @@ def _name(step: planning.Step) -> str:
     match step:
         case choosing.Install():
             return f"install {step.tag} {sorted(step.versions.items())}"
+        case hook_planning.RunHook():
+            return f"hook {step.tag}"
         case planning.Reload():
             return f"reload {step.service} {step.generation}"
     return repr(step)
@@ -263,7 +270,11 @@ def _name(step: planning.Step) -> str:
 
 def _do(host: Host, outcome: Outcome, step: planning.Step) -> None:
     def act(host: Host) -> None:
-        _DO[type(step)](host, step)
+        try:
+            _DO[type(step)](host, step)
+        except StepWarned as warned:
+            outcome.warnings.append(str(warned))
+            log.warning("%s", warned)
         outcome.done.append(step)
         log.info("%s", planning.words(step), extra={"reason": step.reason})
 
@@ -276,6 +287,8 @@ def _try(host: Host, outcome: Outcome, act: Callable[[Host], None]) -> None:
         act(host)
     except Unreachable as fault:
         outcome.away = fault
+    except StepVoid:
+        return
     except StepRefused as refused:
         log.warning("%s", refused)
     except (StepFailed, MasterFault, InstallFault, OSError) as fault:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from certline_follower import choosing
+from certline_follower import choosing, hook_causes
 from certline_follower.faults import InstallFault
 from certline_follower.generation import LineFacts
 from certline_follower.host import Host, StepFailed
@@ -56,7 +56,8 @@ def go_back(host: Host, debt: Debt, error: str) -> None:
         for service in line.services if line.name in changed else ():
             users[service] = (*users.get(service, ()), line.name)
     debts = {service: Debt(former.generation, lines) for service, lines in users.items()}
-    host.save(replace(state, pending=Pending(former, debts, back=True)))
+    owed = hook_causes.made_by_return(host, host.installer.previous())
+    host.save(replace(state, pending=Pending(former, debts, back=True, happenings=owed)))
     failpoint("install.going_back")
     finish_going_back(host)
 

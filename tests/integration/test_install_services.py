@@ -12,6 +12,7 @@ import pytest
 from certline_follower import services
 from certline_follower.services import ServiceResult
 from certline_follower.settings import Service
+from certline_shared import running
 from certline_shared.clock import SystemClock
 
 PYTHON = (sys.executable, "-S", "-I", "-c")
@@ -107,7 +108,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
 
 
 def test_a_command_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(running, "GRACE_SECONDS", 0.3)
     pids = tmp_path / "pids"
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     code = with_child(pids, child=ignore, parent=f"{ignore}; time.sleep(600)")

@@ -108,7 +108,7 @@ REFUSED = {
         "FILE, line 3: master, zone: unknown key; known here: url, poll",
     ),
     "unknown key of an output": (OUTPUT + "color = 1\n", 'FILE, line 6: line "a", output 1, color: unknown key'),
-    "unknown table": ("[hooks]\n", "FILE, line 1: hooks: unknown key"),
+    "unknown table": ("[hookz]\n", "FILE, line 1: hookz: unknown key"),
     "duplicate key": ("keep = 3\n\nkeep = 4", "FILE, line 3: keep: stands twice"),
     "duplicate table": ("[master]\n[master]\n", "FILE, line 2: stands twice"),
     "string for a number": ('keep = "3"\n', "FILE, line 1: keep: expected a number, found a string: write keep = 5"),

@@ -1,0 +1,57 @@
+"""The step that tells a hook what happened."""
+
+from dataclasses import replace
+
+from certline_follower import happenings, undoing
+from certline_follower.hook_planning import RunHook
+from certline_follower.hook_settings import SPREAD
+from certline_follower.host import Host, StepFailed, StepVoid, StepWarned, log
+from certline_follower.state import Debt
+from certline_shared import placeholders, running
+from certline_shared.failpoints import failpoint
+
+FAILPOINTS = ("hook.running", "hook.ran")
+
+
+def run(host: Host, step: RunHook) -> None:
+    """Run its command once; after a kill in between it runs again, with the same cause. Raises StepWarned, StepFailed,
+    StepVoid.
+
+    What it said goes to the log.
+    """
+    action = step.action
+    if any(not happenings.is_still(host.state.happenings.get(key), action, now) for key, now in step.causes.items()):
+        raise StepVoid
+    failpoint("hook.running")
+    done = running.run(
+        placeholders.filled(action.words, step.values),
+        timeout=action.timeout,
+        env={"CERTLINE_EVENT": action.event, "CERTLINE_LINES": " ".join(step.lines), "CERTLINE_CAUSE": step.tag},
+        around=action.around,
+    )
+    failpoint("hook.ran")
+    if not done.ok and action.required:
+        _failed(host, step, done.detail)
+    left = happenings.after_run(host.state.happenings, action, step.causes)
+    host.save(replace(host.state, happenings=happenings.still_owed(host.settings.hooks, left)))
+    if not done.ok:
+        raise StepWarned(f"{action.name}: {done.detail}")
+    log.info("%s: %s", action.name, done.detail)
+
+
+def _failed(host: Host, step: RunHook, error: str) -> None:
+    """A required one: the former generation is put back where that may help, else it is tried again.
+
+    Raises StepFailed.
+    """
+    text = f"{step.action.name}: {error}"
+    debt = Debt(step.generation, step.lines, may_go_back=True)
+    if step.action.event not in SPREAD and undoing.is_worth_it(host, debt):
+        undoing.go_back(host, debt, text)
+        raise StepFailed(f"{text}; the former generation is back")
+    found = dict(host.state.happenings)
+    for key in step.causes:
+        one, tag = found[key], step.action.tag
+        found[key] = replace(one, failed={**one.failed, tag: host.later(one.failed.get(tag), error)})
+    host.save(replace(host.state, happenings=found))
+    raise StepFailed(text)
