@@ -1,5 +1,6 @@
 """The things certline deals with, as frozen dataclasses. Ids are UUID texts, times aware UTC, names in normal form."""
 
+from certline_master.domain.model.dane import TlsaRecord, TlsaState, TlsaWish
 from certline_master.domain.model.hosts import Deployment, Follower, Grant, Group, Introduction
 from certline_master.domain.model.keys import HeldKey, KeyOptions, KeyPolicy, Slot
 from certline_master.domain.model.lines import (
@@ -66,6 +67,9 @@ __all__ = [
     "Renewal",
     "Rollout",
     "Slot",
+    "TlsaRecord",
+    "TlsaState",
+    "TlsaWish",
     "Version",
     "VersionState",
     "Zone",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from certline_master.domain.model.dane import TlsaRecord, TlsaWish
 from certline_master.domain.model.hosts import Follower
 from certline_master.domain.model.keys import HeldKey, KeyOptions, Slot
 from certline_master.domain.model.setup import Issuer
@@ -31,6 +32,8 @@ class LineOptions:
     purposes: tuple[str, ...] = ()  # beside "server": what the certificate must serve for, see domain/lint.py
     requests: dict[str, str] = field(default_factory=dict)  # key type -> SHA-256 of the request that the operator gave
     inherited: dict[str, str] = field(default_factory=dict)  # setting -> where the fleet file has it, if not at the line
+    tlsa: tuple[TlsaWish, ...] = ()  # see domain/dane.py
+    tlsa_before_expiry: str | None = None  # "go": without seen records, rather than that the live version expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +163,4 @@ class LineSnapshot:
     key_name: str = ""  # of its key; its own name where it names none
     key_options: KeyOptions = KeyOptions()
     kin: tuple[str, ...] = ()  # lines of the same key that have no certificate for its next key yet
+    tlsa: tuple[TlsaRecord, ...] = ()  # the ledger's records that the line wants
