@@ -65,6 +65,9 @@ class ManifestLine:
     rollback: bool = False
     error: str | None = None  # what holds the next version back, in words for the operator
     custody: str | None = None  # "master" where the private keys come sealed among the files, as TYPE/key.sealed
+    common_name: str | None = None  # to put in the subject of a new request; None: leave the subject empty
+    must_staple: bool = False  # whether a new request asks for it (RFC 7633)
+    request_given: bool = False  # the operator gave the request, so the host has its key already and sends none
     staged: StagedVersion | None = None
 
 

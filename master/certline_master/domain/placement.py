@@ -18,7 +18,9 @@ from certline_master.domain.model import (
     Version,
     VersionState,
 )
+from certline_master.domain.naming import common_name_of
 from certline_master.domain.sealed_files import fitting_seal, sealed_name, sealed_text, seals_wanted
+from certline_master.domain.wish import asks_fit
 from certline_shared.keys import KeyType
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
 from certline_shared.messages import time_text
@@ -81,7 +83,7 @@ def wanted_requests(line: Line, csrs: Sequence[LineCsr]) -> tuple[KeyType, ...]:
     """The key types for which the host has sent no request that asks for exactly the line's names."""
     if line.custody is Custody.MASTER:
         return ()
-    held = {csr.key_type for csr in csrs if set(csr.names) == set(line.names)}
+    held = {csr.key_type for csr in csrs if set(csr.names) == set(line.names) and asks_fit(csr.asks, line)}
     return tuple(key_type for key_type in line.key_types if key_type not in held)
 
 
@@ -126,6 +128,9 @@ def _manifest_line(name: str, snapshot: LineSnapshot, follower: Follower, sealed
         not_after=time_text(min(ends)) if ends else None,
         error=_NOT_SEALED if unsealed else _what_holds_back(snapshot, live_version(snapshot)),
         custody="master" if line.custody is Custody.MASTER else None,
+        common_name=common_name_of(line) if line.custody is Custody.FOLLOWER else None,
+        must_staple=line.options.must_staple,
+        request_given=bool(line.options.requests),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_master.domain import going_back
+from certline_master.domain import going_back, staging
 from certline_master.domain.model import (
     Certificate,
     Custody,
@@ -19,11 +19,12 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_master.domain.placement import names_without_grant
-from certline_master.domain.renewal import without_window
+from certline_master.domain.renewal import by_policy, without_window
 from certline_master.domain.wish import (
     MakeRequest,
     PauseLine,
     StopOrder,
+    asks_changed,
     custody_changed,
     fitting_requests,
     is_for_this_wish,
@@ -31,6 +32,7 @@ from certline_master.domain.wish import (
     nobody_pulls,
     superseded,
     under_way,
+    went_back,
 )
 from certline_shared.names import display
 
@@ -71,7 +73,7 @@ class LookAtDirectory:
     reason: str = "the issuer's profiles are not known yet"
 
 
-Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine | MakeRequest
+Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine | MakeRequest | staging.StagedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,20 @@ def choose_profile(wished: str | None, offered: tuple[str, ...]) -> str:
 
 
 def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
-    """Decide on one line."""
+    """Decide on one line. What is staged goes live in any case: its hosts may have been told when."""
+    step = staging.next_step(snapshot, now)
+    if step is not None:
+        return Plan((step,), now, f"{staging.standing(snapshot)}; {step.reason}")
+    return _beside_staged(_plan(snapshot, now), snapshot, now)
+
+
+def _beside_staged(decided: Plan, snapshot: LineSnapshot, now: datetime) -> Plan:
+    looks = (decided.next_look, staging.next_look(snapshot, now))
+    standing = "; ".join(text for text in (decided.standing, staging.standing(snapshot)) if text)
+    return Plan(decided.actions, min((look for look in looks if look), default=None), standing)
+
+
+def _plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     hindrance = _hindrance(snapshot)
     if hindrance:
         return Plan((), None, hindrance)
@@ -117,7 +132,7 @@ def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     live = _live(snapshot)
     reason = _reason_to_issue(snapshot, live, now)
     if reason is None and live is not None:
-        return _watch(live, now)
+        return _watch(snapshot.line, live, now)
     unwanted = nobody_pulls(snapshot) if live and is_for_this_wish(live, snapshot) else None
     if unwanted:
         return Plan((PauseLine(unwanted),), None, f"paused: {unwanted}")
@@ -158,6 +173,8 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
     if live is None:
         newest = snapshot.versions[0].state if snapshot.versions else None
         return "the last one was revoked" if newest is VersionState.REVOKED else "the first certificate"
+    if went_back(live, snapshot):
+        return _reason_by_age(line, live, now)
     held = {certificate.key_type: certificate for certificate in live.certificates}
     names = set(live.certificates[0].names)
     if names != set(line.names):
@@ -167,7 +184,14 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
     new_key = _new_key(snapshot, live)
     if new_key:
         return new_key
-    due = [renewal for renewal in _renewals(live) if renewal.at <= now]
+    asked = asks_changed(live, snapshot)
+    if asked:
+        return asked
+    return _reason_by_age(line, live, now)
+
+
+def _reason_by_age(line: Line, live: Version, now: datetime) -> str | None:
+    due = [renewal for renewal in renewals_of(live, line) if renewal.at <= now]
     if due:
         return f"renewal: {due[0].reason}"
     if any(c.not_after and c.not_after <= now for c in live.certificates):
@@ -192,27 +216,32 @@ def _difference(old: set[str], new: set[str]) -> str:
     return " ".join(parts)
 
 
-def _watch(live: Version, now: datetime) -> Plan:
+def _watch(line: Line, live: Version, now: datetime) -> Plan:
     asks = tuple(AskRenewalInfo(c) for c in live.certificates if _check_due(c, now))
-    looks = [when for renewal in _renewals(live) for when in (renewal.at, renewal.next_check) if when]
+    renewals = renewals_of(live, line)
+    looks = [when for renewal in renewals for when in (renewal.at, renewal.next_check) if when]
     standing = f"version {live.number} is live"
-    if _renewals(live):
-        first = min(_renewals(live), key=lambda renewal: renewal.at)
+    if renewals:
+        first = min(renewals, key=lambda renewal: renewal.at)
         standing += f"; renews {first.at:%Y-%m-%d %H:%M} UTC: {first.reason}"
     return Plan(asks, min((when for when in looks if when > now), default=None), standing)
 
 
-def _renewals(live: Version) -> list[Renewal]:
+def renewals_of(live: Version, line: Line) -> list[Renewal]:
+    """When each certificate is to be renewed, by the line's policy, as far as it is known."""
+    return [renewal for one in live.certificates if (renewal := renewal_of(one, line))]
+
+
+def renewal_of(certificate: Certificate, line: Line) -> Renewal | None:
     """Of a certificate that may not be asked about any more the time follows from its lifetime: its successor's order
     may have failed.
     """
-    found = []
-    for certificate in live.certificates:
-        if certificate.renewal:
-            found.append(certificate.renewal)
-        elif certificate.replaced and certificate.not_before and certificate.not_after:
-            found.append(without_window(certificate.not_before, certificate.not_after, next_check=None))
-    return found
+    if certificate.not_before is None or certificate.not_after is None:
+        return certificate.renewal
+    chosen = certificate.renewal
+    if chosen is None and certificate.replaced:
+        chosen = without_window(certificate.not_before, certificate.not_after, next_check=None)
+    return by_policy(chosen, line.options, certificate.not_before, certificate.not_after) if chosen else None
 
 
 def _check_due(certificate: Certificate, now: datetime) -> bool:
@@ -229,7 +258,7 @@ def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datet
     if missing and snapshot.line.custody is Custody.MASTER:
         return Plan((MakeRequest(tuple(sorted(missing)), reason),), now, f"{reason}; the key's request is made")
     if missing:
-        keep = _watch(live, now) if live else Plan((), None, "")
+        keep = _watch(snapshot.line, live, now) if live else Plan((), None, "")
         whose = f"the request of follower {snapshot.follower.name}" if snapshot.follower else "its request"
         return Plan(keep.actions, keep.next_look, f"{reason}; waiting for {whose}")
     held_back = _held_back_until(snapshot, now)
@@ -251,6 +280,8 @@ def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], rea
         look = min(max(snapshot.busy_until_order, now + CROWDED), now + LONG_CROWDED)
         return Plan((), look, f"{reason}; another line's order for the same names is under way")
     until = merged_until(snapshot)
+    if not snapshot.line.forced and staging.waiting_for(snapshot, csrs, now):
+        return _watch(snapshot.line, live, now) if live else Plan((), None, reason)
     if until and until > now:
         return Plan((), until, f"{reason}; more changes are waited for until {until:%H:%M:%S} UTC")
     number = max((version.number for version in snapshot.versions), default=0) + 1

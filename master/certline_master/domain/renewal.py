@@ -1,12 +1,86 @@
-"""When a certificate is to be renewed: by the CA's window (RFC 9773), else by a fraction of its real lifetime."""
+"""When a certificate is to be renewed: by the CA's window (RFC 9773), else by a fraction of its real lifetime, and what
+a line's own policy makes of that. Pure.
+"""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from certline_master.domain.model import Renewal
+from certline_master.domain.durations import length_of
+from certline_master.domain.model import LineOptions, Renewal
 from certline_master.domain.ports import RenewalWindow
 
 SHORT_LIVED = timedelta(days=10)
+
+LEAST_AGE = timedelta(hours=1)
+"""No policy renews a younger certificate."""
+
+LAST_CHANCE = 10
+"""By age alone nothing is renewed later than with this part of the lifetime left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a line says of its renewals; None: nothing."""
+
+    before: timedelta | None = None  # so long before it expires
+    share: float | None = None  # or with this part of its lifetime left
+    after: timedelta | None = None  # at that age; it counts before the others
+
+
+def policy_of(options: LineOptions) -> Policy:
+    """Raises ValueError that says what to write."""
+    before, after = options.renew_before, options.renew_after
+    share = _share_of(before) if before and before.endswith("%") else None
+    length = length_of(before) if before and share is None else None
+    if length is not None and length <= timedelta(0):
+        raise ValueError("is no time before the end: write for example 30d, 42.42d or 33%")
+    age = length_of(after) if after else None
+    if age is not None and age < LEAST_AGE:
+        raise ValueError("renews certificates younger than an hour: write for example 7d")
+    return Policy(length, share, age)
+
+
+def _share_of(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        raise ValueError(f"{text!r} is no part of a lifetime: write for example 33%") from None
+    if not 0 < share < 1:
+        raise ValueError(f"{text!r} is not between 0% and 100%: write for example 33%")
+    return share
+
+
+def before_expiry(policy: Policy, lifetime: timedelta) -> timedelta | None:
+    """How long before its end a certificate of this lifetime is wished to be renewed, uncut; None: not said."""
+    return policy.before if policy.share is None else lifetime * policy.share
+
+
+def by_policy(renewal: Renewal, options: LineOptions, not_before: datetime, not_after: datetime) -> Renewal:
+    """What the line's policy makes of the time that was chosen without it. An earlier window of the CA stays."""
+    if options.renew_before is None and options.renew_after is None:
+        return renewal
+    wished = _by_policy(policy_of(options), options, not_before, not_after)
+    if renewal.window_start is not None and renewal.at <= wished.at:
+        return renewal
+    return replace(renewal, at=wished.at, reason=wished.reason)
+
+
+def _by_policy(policy: Policy, options: LineOptions, not_before: datetime, not_after: datetime) -> Renewal:
+    lifetime = not_after - not_before
+    if policy.after is not None:
+        latest = lifetime - lifetime / LAST_CHANCE
+        reason = f"it is {options.renew_after} old then"
+        if policy.after > latest:
+            reason = f"a tenth of its lifetime is left then, for it does not live for {options.renew_after}"
+        return _at(not_before + min(policy.after, latest), reason)
+    left, half = before_expiry(policy, lifetime) or lifetime, lifetime / 2
+    if left > half:
+        return _at(not_after - half, f"half its lifetime is left then, the most that {options.renew_before} may mean")
+    return _at(not_after - left, f"{options.renew_before} of its lifetime are left then")
+
+
+def _at(when: datetime, reason: str) -> Renewal:
+    return Renewal(at=when.replace(microsecond=0), reason=reason, next_check=None)
 
 
 def by_lifetime(not_before: datetime, not_after: datetime) -> datetime:

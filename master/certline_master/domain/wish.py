@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_master.domain.model import Custody, LineCsr, LineSnapshot, Owner, Version, VersionState
+from certline_master.domain.model import Asks, Custody, Line, LineCsr, LineSnapshot, Owner, Version, VersionState
 from certline_shared.keys import KeyType
 
 MERGED = timedelta(seconds=60)
@@ -36,6 +36,30 @@ class MakeRequest:
     reason: str
 
 
+def asks_fit(asks: Asks, line: Line) -> bool:
+    """Whether a request asks for what the line is to have. Without a wish for one, any common name fits."""
+    wanted = line.options.common_name
+    return asks.must_staple == line.options.must_staple and wanted in (None, asks.common_name)
+
+
+def asks_changed(live: Version, snapshot: LineSnapshot) -> str | None:
+    """Why the live version is not what the line is to have, beside names and keys; None where it is.
+
+    A host that cannot ask for it (one of a former release) keeps what it has, renewed as ever.
+    """
+    line, issuer = snapshot.line, snapshot.issuer
+    asks = [certificate.asks for certificate in live.certificates]
+    if issuer and any(one.directory not in (None, issuer.directory_url) for one in asks):
+        return "the issuer changed"
+    profile = line.profile or (issuer.profile if issuer else None)
+    if issuer and profile in (issuer.profiles or ()) and any(one.profile not in (None, profile) for one in asks):
+        return "the profile changed"
+    can_ask = line.custody is Custody.MASTER or all(asks_fit(csr.asks, line) for csr in fitting_requests(snapshot))
+    if can_ask and not all(asks_fit(one, line) for one in asks):
+        return "the common name or Must-Staple changed"
+    return None
+
+
 def fitting_requests(snapshot: LineSnapshot) -> list[LineCsr]:
     """Where the master keeps the key, only those of its present keys: a request of the host from before is not."""
     wanted, keys = set(snapshot.line.names), snapshot.current_keys
@@ -43,7 +67,9 @@ def fitting_requests(snapshot: LineSnapshot) -> list[LineCsr]:
     return [
         csr
         for csr in snapshot.csrs
-        if set(csr.names) == wanted and csr.key_type in snapshot.line.key_types and (at_home or csr.spki_sha256 in keys)
+        if set(csr.names) == wanted
+        and csr.key_type in snapshot.line.key_types
+        and (at_home or (csr.spki_sha256 in keys and asks_fit(csr.asks, snapshot.line)))
     ]
 
 
@@ -60,6 +86,12 @@ def custody_changed(live: Version, snapshot: LineSnapshot) -> str | None:
 def is_for_this_wish(version: Version, snapshot: LineSnapshot) -> bool:
     wanted = {csr.spki_sha256 for csr in fitting_requests(snapshot)}
     return all(set(c.names) == set(snapshot.line.names) and c.spki_sha256 in wanted for c in version.certificates)
+
+
+def went_back(live: Version, snapshot: LineSnapshot) -> bool:
+    """Whether an operator put it back in the place of one that fits the wish: that is not undone before it is due."""
+    newer = (one for one in snapshot.versions if one.number > live.number and one.state is VersionState.RETIRED)
+    return any(is_for_this_wish(one, snapshot) for one in newer)
 
 
 def under_way(snapshot: LineSnapshot) -> Version | None:

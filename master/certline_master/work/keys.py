@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.custody import KEY_SECRET, Key, KeyMaterial, Slot
+from certline_master.domain.custody import KEY_SECRET, Key, KeyMaterial
 from certline_master.domain.errors import NotFound
-from certline_master.domain.model import Custody, Line, LineCsr, LineSnapshot
+from certline_master.domain.model import Asks, Custody, Line, LineCsr, LineSnapshot, Slot
+from certline_master.domain.naming import common_name_of
 from certline_master.domain.ports import Records
 from certline_master.domain.wish import MakeRequest
 from certline_master.work.context import Context
@@ -91,8 +92,9 @@ class KeyWork:
     def _request(self, material: KeyMaterial, line: Line) -> LineCsr:
         with self._context.store.read() as records:
             pem = records.secrets.read(SYSTEM, KEY_SECRET, material.secret)
-        csr = make_csr(from_pem(pem), line.names)
-        return LineCsr(material.key_type, csr, material.spki_sha256, tuple(sorted(line.names)))
+        asks = Asks(common_name_of(line), line.options.must_staple)
+        csr = make_csr(from_pem(pem), line.names, common_name=asks.common_name, must_staple=asks.must_staple)
+        return LineCsr(material.key_type, csr, material.spki_sha256, tuple(sorted(line.names)), asks=asks)
 
 
 def _keep_requests(
@@ -120,4 +122,4 @@ def _is_still_wished(records: Records, line: Line) -> bool:
         now = records.lines.by_id(SYSTEM, line.id)
     except NotFound:
         return False
-    return (now.custody, now.names) == (Custody.MASTER, line.names)
+    return (now.custody, now.names, now.options) == (Custody.MASTER, line.names, line.options)

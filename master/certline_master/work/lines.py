@@ -140,7 +140,8 @@ class Lines:
         former = {certificate.key_type: certificate for certificate in action.replaces}
         certificates, orders = [], []
         for csr in action.csrs:
-            certificate = _certificate(uuid(), version.id, csr)
+            asks = replace(csr.asks, directory=issuer.directory_url, profile=action.profile)
+            certificate = replace(_certificate(uuid(), version.id, csr), asks=asks)
             certificates.append(certificate)
             order = Order(
                 id=uuid(),
