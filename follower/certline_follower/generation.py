@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from certline_follower import parts as contents
 from certline_follower.faults import InstallFault
-from certline_follower.settings import KEY_BEARING, LineSettings, Output, OutputKind, OutputMode, Settings
+from certline_follower.settings import LineSettings, Output, OutputKind, OutputMode, Settings
 from certline_shared import codec
 from certline_shared.key_types import KeyType
 from certline_shared.messages import time_text
@@ -160,7 +161,7 @@ def file_of(line: str, key_type: KeyType, kind: OutputKind) -> str:
 
 def permissions(kind: OutputKind) -> int:
     """The mode of a file of that kind where none is set."""
-    return 0o600 if kind in KEY_BEARING else 0o644
+    return 0o600 if contents.bears_key(contents.order_of(kind)) else 0o644
 
 
 def _own(kind: OutputKind, data: bytes) -> FileContent:

@@ -40,7 +40,7 @@ def ec(curve: Curve) -> bytes:
 
 
 def _prime(bits: int, x: int) -> int:
-    return 2**bits - 2 ** (bits - 64) + (_floor_of_e_times(bits - 130) + x) * 2**64 - 1
+    return (1 << bits) - (1 << (bits - 64)) + ((_floor_of_e_times(bits - 130) + x) << 64) - 1
 
 
 def _floor_of_e_times(bits: int) -> int:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-FIELDS = ("name", "key_type", "suffix", "server", "date", "version", "ct_log_name", "dns_name", "file", "count")
 DATE = "%Y_%m_%d_%H%M%S"
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -18,7 +17,7 @@ class BadPattern(ValueError):
 
 def fields_of(pattern: str, allowed: Iterable[str]) -> tuple[str, ...]:
     """The fields in it. Raises BadPattern for one that is not allowed there, and for a brace that stands alone."""
-    found, known = tuple(_FIELD.findall(pattern)), tuple(allowed)
+    found, known = fields_in(pattern), tuple(allowed)
     for name in found:
         if name not in known:
             listed = ", ".join(f"{{{one}}}" for one in known)
@@ -26,6 +25,11 @@ def fields_of(pattern: str, allowed: Iterable[str]) -> tuple[str, ...]:
     if set("{}") & set(_FIELD.sub("", pattern)):
         raise BadPattern(f"{pattern!r} has a brace that stands alone: braces stand around a field only, as in {{name}}")
     return found
+
+
+def fields_in(pattern: str) -> tuple[str, ...]:
+    """The fields of a pattern that was checked."""
+    return tuple(_FIELD.findall(pattern))
 
 
 def filled(pattern: str, values: Mapping[str, str]) -> str:

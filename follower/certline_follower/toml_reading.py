@@ -39,6 +39,7 @@ class Table:
         self._trail = trail
         self._values = values
         self.label = label
+        self.is_stand_in = False  # what is in it was not written in the file
 
     def only(self, *known: str) -> None:
         """Raises SettingsError when the table has another key than these."""
@@ -128,6 +129,16 @@ class Table:
     def _numbered(self, field: str, index: int, values: Mapping[str, object]) -> "Table":
         label = ", ".join(part for part in (self.label, f"{field} {index + 1}") if part)
         return Table(self._document, (*self._trail, field, index), label, values)
+
+    def over(self, defaults: Mapping[str, object]) -> "Table":
+        """The same table, with these values where it has none."""
+        return Table(self._document, self._trail, self.label, {**defaults, **self._values})
+
+    def instead(self, field: str, label: str, values: Mapping[str, object]) -> "Table":
+        """A table that a field of this one stands for: mistakes in it are told where that field is."""
+        found = Table(self._document, (*self._trail, field), label, values)
+        found.is_stand_in = True
+        return found
 
     def fields(self) -> tuple[str, ...]:
         return tuple(self._values)

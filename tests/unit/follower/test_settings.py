@@ -199,7 +199,7 @@ def test_two_outputs_cannot_share_a_path_even_through_a_link(tmp_path: Path) -> 
     other = OUTPUT.replace('"a"', '"b"').replace("a.pem", "same/a.pem")
     told = refusal(tmp_path, OUTPUT.replace("a.pem", "tls/a.pem") + other)
     assert told.startswith('FILE, line 10: line "b", output 1, path: ')
-    assert "same/a.pem is an output of line 'a' too: choose another path" in told
+    assert 'same/a.pem is the path of line "a", output 1 too: choose another path' in told
 
 
 def test_an_output_lies_neither_in_the_state_nor_on_the_settings(tmp_path: Path) -> None:
