@@ -254,7 +254,7 @@ def test_a_failed_mend_does_not_put_back_a_former_version(bed: Bed, master: Fake
 
 def test_a_live_generation_that_is_damaged_is_told_and_keeps_nothing_else_back(bed: Bed, master: FakeMaster) -> None:
     bed.settle()
-    (bed.state_dir / "live/shop/fullchain.pem").write_bytes(b"")
+    (bed.state_dir / "live/shop/ecdsa-p256/fullchain.pem").write_bytes(b"")
     bed.file.write_text(bed.file.read_text() + '[[services.web.probe]]\nconnect = "127.0.0.1:9"\n')
     outcome = bed.turn()
     assert "it cannot be told what it should serve: generation 1 is damaged" in outcome.failures[0]
