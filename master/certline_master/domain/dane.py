@@ -23,6 +23,10 @@ STANDING = (TlsaState.INTENDED, TlsaState.PRESENT, TlsaState.VISIBLE)
 """States of a record that is wanted."""
 
 
+LAST_PART = 12
+"""Where a line does not wait for DNS for ever: it switches once less than this part of the lifetime is left."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Wanted:
     """A record that is to be in DNS."""
@@ -162,6 +166,14 @@ def gate(line: Line, version: Version, ledger: Iterable[TlsaRecord], now: dateti
     if until <= now:
         return None
     return Gate(until, f"caches may hold TLSA records without its own until {_minute(until)}", proof)
+
+
+def latest_switch(line: Line, live: Version) -> datetime | None:
+    """When a new version goes live whatever DNS shows, where the line says so: before the live one expires."""
+    if line.options.tlsa_before_expiry != "go":
+        return None
+    spans = ((one.not_before, one.not_after) for one in live.certificates)
+    return min((ends - (ends - begins) / LAST_PART for begins, ends in spans if begins and ends), default=None)
 
 
 def aged_at(row: TlsaRecord) -> datetime | None:
