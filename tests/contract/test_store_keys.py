@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from certline_master.domain.access import SYSTEM, Caller
-from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, SealedKey, Slot
+from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, SealedKey
 from certline_master.domain.errors import Conflict, Forbidden, NotFound
 from certline_master.domain.model import (
     Custody,
@@ -19,6 +19,7 @@ from certline_master.domain.model import (
     Line,
     LineCsr,
     Owner,
+    Slot,
 )
 from certline_master.domain.ports import Records
 from certline_master.store.keys import KEPT_VERSIONS

@@ -13,6 +13,7 @@ from certline_master.domain.model import (
     FailureClass,
     Grant,
     GrantKind,
+    HeldKey,
     Issuer,
     Line,
     LineCsr,
@@ -20,6 +21,7 @@ from certline_master.domain.model import (
     OrderState,
     Owner,
     Renewal,
+    Slot,
     VersionState,
 )
 from certline_shared.keys import KeyType
@@ -253,7 +255,10 @@ def test_a_snapshot_holds_all_that_the_planner_needs(bed: StoreBed) -> None:
     line = bed.line(follower)
     bed.write(lambda records: records.lines.put_csr(SYSTEM, line.id, _csr(line)))
     version, _ = bed.opened(line, issuer)
-    assert _snapshot(bed, line) == LineSnapshot(line, issuer, (_csr(line),), (version,), follower)
+    key = HeldKey(_csr(line).key_type, Slot.CURRENT, _csr(line).spki_sha256, None, None)
+    assert _snapshot(bed, line) == LineSnapshot(
+        line, issuer, (_csr(line),), (version,), follower, keys=(key,), key_name=line.name
+    )
     with pytest.raises(NotFound):
         bed.read(lambda records: records.lines.snapshot(SYSTEM, "gone"))
 

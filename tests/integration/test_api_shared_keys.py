@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.custody import KEY_SECRET, Slot
-from certline_master.domain.model import FollowerState
+from certline_master.domain.custody import KEY_SECRET
+from certline_master.domain.model import FollowerState, Slot
 from certline_shared import sealing
 from certline_shared.certificates import matches
 from certline_shared.codec import base64url, from_base64url

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import select
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.custody import Key, KeyMaterial, Slot
-from certline_master.domain.model import Follower, FollowerState, Issuer, Owner, Zone
+from certline_master.domain.custody import Key, KeyMaterial
+from certline_master.domain.model import Follower, FollowerState, Issuer, Owner, Slot, Zone
 from certline_master.domain.ports import EnrolmentToken, Records
 from certline_master.store.kek import read_kek
 from certline_master.store.records import session_of

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.custody import KEY_SECRET, Key, KeyMaterial, Slot
-from certline_master.domain.model import Custody, Grant, GrantKind, Line, Owner
+from certline_master.domain.custody import KEY_SECRET, Key, KeyMaterial
+from certline_master.domain.model import Custody, Grant, GrantKind, Line, Owner, Slot
 from certline_shared.certificates import matches
 from certline_shared.failpoints import watched
 from certline_shared.keys import KeyType, from_pem, key_type_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from certline_master.domain.access import SYSTEM, Caller
-from certline_master.domain.custody import KeyCopy, Revocation, RevocationState, Slot
+from certline_master.domain.custody import KeyCopy, Revocation, RevocationState
 from certline_master.domain.deployment import arrived
 from certline_master.domain.lost_host import KEY_COMPROMISE, PATIENCE, Exposed, exposed, has_moved_on, newest_safe
 from certline_master.domain.model import (
@@ -16,6 +16,7 @@ from certline_master.domain.model import (
     Follower,
     FollowerState,
     Line,
+    Slot,
     Version,
 )
 from certline_master.domain.ports import Records

@@ -4,30 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from certline_master.domain.model import Owner
+from certline_master.domain.model import KeyOptions, Owner, Slot
 from certline_shared.keys import KeyType
 
 KEY_SECRET = "line-key"  # noqa: S105 the label of the vault's rows
 """The kind of secret under which a line's private key is kept: PKCS#8 in PEM."""
 
 
-class Slot(StrEnum):
-    CURRENT = "current"
-    NEXT = "next"
-    PREVIOUS = "previous"
-
-
 class RevocationState(StrEnum):
     INTENDED = "intended"
     REVOKED = "revoked"
     FAILED = "failed"  # the CA refuses for good
-
-
-@dataclass(frozen=True, slots=True)
-class KeyOptions:
-    """How long a key is kept and what becomes of it then, where the default is not wanted."""
-
-    max_age: str | None = None  # "400d": after that it is rolled over
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +25,7 @@ class Key:
     name: str
     owner: Owner
     options: KeyOptions = KeyOptions()
+    declared: bool = False  # an object of its own; False: made by the master for one line, and named as that
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +39,7 @@ class KeyMaterial:
     spki_sha256: str
     secret: str  # id of the secret
     created: datetime
+    moved: datetime | None = None  # when it came into its slot, if not when it was made
 
 
 @dataclass(frozen=True, slots=True)

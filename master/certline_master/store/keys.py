@@ -7,15 +7,15 @@ from datetime import datetime
 from sqlalchemy import delete, insert, null, or_, select, update
 
 from certline_master.domain.access import Caller, Role
-from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, SealedKey, Slot
+from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, SealedKey
 from certline_master.domain.errors import NotFound
-from certline_master.domain.model import Line
+from certline_master.domain.model import Line, Slot
 from certline_master.store.named import NamedTable
 from certline_master.store.scope import HOLDERS, may_touch, sees_all
 from certline_master.store.session import Session, Shape, Upsert, number, param, several
 from certline_master.store.tables import followers, key_copies, key_materials, keys, sealed_keys
 
-_KEYS = NamedTable("key", Key, keys)
+_KEYS, _KEY = NamedTable("key", Key, keys), Shape(Key, keys)
 MATERIAL = Shape(KeyMaterial, key_materials)
 _SEALED = Shape(SealedKey, sealed_keys)
 _COPY = Shape(KeyCopy, key_copies)
@@ -26,18 +26,22 @@ _MATERIALS = (
     .where(key_materials.c.key_id.in_(several("wanted")))
     .order_by(key_materials.c.created.desc(), key_materials.c.key_type)
 )
+_BY_PINS = select(*MATERIAL.columns).where(key_materials.c.spki_sha256.in_(several("pins")))
+_KEYS_BY_ID = select(*_KEY.columns).where(keys.c.id.in_(several("wanted"))).order_by(keys.c.name)
 _KNOWN = select(key_materials.c.id).where(key_materials.c.spki_sha256 == param("pin"))
 _ADD_MATERIAL = insert(key_materials)
-_CURRENT = select(key_materials.c.id).where(
+_TAKEN = select(key_materials.c.id).where(
     key_materials.c.key_id == param("wanted"),
     key_materials.c.key_type == param("kind", key_materials.c.key_type),
-    key_materials.c.slot == Slot.CURRENT,
+    key_materials.c.slot == param("place", key_materials.c.slot),
 )
 _DEMOTE = (
     update(key_materials)
-    .where(key_materials.c.key_id == param("wanted"), key_materials.c.slot == Slot.CURRENT)
-    .values(slot=Slot.PREVIOUS)
+    .where(key_materials.c.key_id == param("wanted"), key_materials.c.slot != Slot.PREVIOUS)
+    .values(slot=Slot.PREVIOUS, moved=param("now", key_materials.c.moved))
 )
+_FORGET = delete(key_materials).where(key_materials.c.id == param("wanted"))
+_GIVEN_AWAY = select(key_copies.c.follower_id).where(key_copies.c.spki_sha256 == param("pin")).limit(1)
 _OF_FOLLOWER = select(*_SEALED.columns).where(sealed_keys.c.follower_id == param("wanted"))
 _KEEP_SEALED = insert(sealed_keys)
 _DROP_SEALED = delete(sealed_keys).where(
@@ -83,20 +87,34 @@ class Keys:
             found[row.key_id].append(MATERIAL.read(row))
         return found
 
+    def by_ids(self, caller: Caller, key_ids: Sequence[str]) -> list[Key]:
+        rows = self._session.rows(_KEYS_BY_ID, {"wanted": list(key_ids)}) if sees_all(caller) and key_ids else ()
+        return [_KEY.read(row) for row in rows]
+
+    def by_pins(self, caller: Caller, spki_sha256: Sequence[str]) -> list[KeyMaterial]:
+        rows = self._session.rows(_BY_PINS, {"pins": list(spki_sha256)}) if sees_all(caller) and spki_sha256 else ()
+        return [MATERIAL.read(row) for row in rows]
+
     def is_kept(self, caller: Caller, spki_sha256: str) -> bool:
-        return sees_all(caller) and self._session.row(_KNOWN, {"pin": spki_sha256}) is not None
+        wanted = {"pin": spki_sha256}
+        known = sees_all(caller) and (self._session.row(_KNOWN, wanted) or self._session.row(_GIVEN_AWAY, wanted))
+        return bool(known)
 
     def add_material(self, caller: Caller, material: KeyMaterial) -> bool:
         caller.require(Role.SYSTEM)
-        known = {"wanted": material.key_id, "kind": material.key_type}
-        if material.slot is Slot.CURRENT and self._session.row(_CURRENT, known):
+        place = {"wanted": material.key_id, "kind": material.key_type, "place": material.slot}
+        if material.slot is not Slot.PREVIOUS and self._session.row(_TAKEN, place):
             return False
         self._session.run(_ADD_MATERIAL, MATERIAL.write(material))
         return True
 
     def demote(self, caller: Caller, key_id: str) -> int:
         caller.require(Role.OPERATOR)
-        return self._session.run(_DEMOTE, {"wanted": key_id})
+        return self._session.run(_DEMOTE, {"wanted": key_id, "now": self._session.clock.now()})
+
+    def forget(self, caller: Caller, material: KeyMaterial) -> bool:
+        caller.require(Role.OPERATOR)
+        return self._session.run(_FORGET, {"wanted": material.id}) == 1
 
     def holders(self, caller: Caller, line: Line) -> list[str]:
         if not sees_all(caller):

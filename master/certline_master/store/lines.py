@@ -1,6 +1,7 @@
 """Lines: the wish, the requests for it, and when to look at it again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import delete, null, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
-from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner
+from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner, Slot
 from certline_master.store import ending
 from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
@@ -42,8 +43,14 @@ _DUE = (
     .limit(number("most"))
 )
 _OWN_AMONG = select(lines.c.id).where(lines.c.id.in_(several("wanted")), SEEN)
-_CSRS = select(*CSR.columns).where(line_csrs.c.line_id == param("wanted")).order_by(line_csrs.c.key_type)
-_PUT_CSR = Upsert(line_csrs, ("line_id", "key_type"), ("csr", "spki_sha256", "names", "asks"))
+_CSRS = (
+    select(*CSR.columns)
+    .where(line_csrs.c.line_id == param("wanted"), line_csrs.c.slot == param("place", line_csrs.c.slot))
+    .order_by(line_csrs.c.key_type)
+)
+_PUT_CSR = Upsert(
+    line_csrs, ("line_id", "key_type", "slot"), ("csr", "spki_sha256", "names", "asks", "created", "moved")
+)
 _DROP_CSRS = delete(line_csrs).where(line_csrs.c.line_id == param("wanted"))
 
 
@@ -51,7 +58,7 @@ class Lines:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def all(self, caller: Caller, *, after: str | None = None, limit: int = 1000) -> list[Line]:
+    def all(self, caller: Caller, *, after: str | None = None, limit: int = 1_000_000) -> list[Line]:
         statement, wanted = (_PAGE, {}) if sees_all(caller) else (_OWN_PAGE, own(caller))
         return [
             LINE.read(row) for row in self._session.rows(statement, {"after": after or "", "most": limit, **wanted})
@@ -83,14 +90,18 @@ class Lines:
         ending.fail_orders_of_line(self._session, line.id, "the line was deleted")
         self._session.run(_DELETE, {"wanted": line.id})
 
-    def csrs(self, caller: Caller, line_id: str) -> list[LineCsr]:
+    def csrs(self, caller: Caller, line_id: str, slot: Slot = Slot.CURRENT) -> list[LineCsr]:
         if not self._sees(caller, line_id):
             return []
-        return [CSR.read(row) for row in self._session.rows(_CSRS, {"wanted": line_id})]
+        return [CSR.read(row) for row in self._session.rows(_CSRS, {"wanted": line_id, "place": slot})]
 
     def put_csr(self, caller: Caller, line_id: str, csr: LineCsr) -> None:
-        """In place of the former one of that key type."""
+        """In place of the former one of that key type and slot."""
         self._writable(caller, line_id)
+        known = self._session.rows(_CSRS, {"wanted": line_id, "place": csr.slot})
+        former = next((one for one in map(CSR.read, known) if one.spki_sha256 == csr.spki_sha256), None)
+        if former is not None:
+            csr = replace(csr, created=former.created, moved=former.moved)
         self._session.run(_PUT_CSR.on(self._session), CSR.write(csr) | {"line_id": line_id})
 
     def drop_csrs(self, caller: Caller, line_id: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.custody import Slot
 from certline_master.domain.going_back import HELD_UNTIL
 from certline_master.domain.model import (
     DeploymentState,
@@ -16,13 +15,14 @@ from certline_master.domain.model import (
     Line,
     LineCsr,
     LineSnapshot,
+    Slot,
     Version,
     VersionState,
 )
+from certline_master.store import held_keys
 from certline_master.store.grants import FOLLOWER, followers_of
 from certline_master.store.instance import Instance
 from certline_master.store.issuers import Issuers
-from certline_master.store.keys import Keys
 from certline_master.store.order_rows import names_sha256
 from certline_master.store.session import Session, Shape, several
 from certline_master.store.tables import (
@@ -44,7 +44,10 @@ _MOST_FAILED = 10  # the back-off ladder is shorter than that
 _LINES = select(*LINE.columns, *FOLLOWER.columns).outerjoin(followers).where(lines.c.id.in_(several("wanted")))
 _CSRS = select(*CSR.columns, line_csrs.c.line_id).where(line_csrs.c.line_id.in_(several("wanted")))
 
-_SUCCEEDED = versions.c.state.in_([VersionState.LIVE, VersionState.RETIRED, VersionState.REVOKED])
+_SUCCEEDED = and_(
+    versions.c.state.in_([VersionState.LIVE, VersionState.RETIRED, VersionState.REVOKED]),
+    or_(versions.c.live_since.is_not(None), versions.c.staged_since.is_(None)),  # not what was staged and dropped
+)
 _RANKED = (
     select(
         versions,
@@ -64,6 +67,7 @@ _VERSIONS = (
             _RANKED.c.state.in_([VersionState.ORDERED, VersionState.STAGED, VersionState.LIVE]),
             # Whatever became of it: the next version's number follows from the newest one's.
             _RANKED.c.number == _RANKED.c.newest,
+            _RANKED.c.number == _RANKED.c.succeeded,  # hosts have seen that number, even if an older one is live again
             and_(
                 _RANKED.c.state == VersionState.FAILED,
                 _RANKED.c.number > func.coalesce(_RANKED.c.succeeded, 0),
@@ -90,6 +94,7 @@ _UNPULLED = (
     .where(
         versions.c.line_id.in_(several("wanted")),
         versions.c.state.in_([VersionState.LIVE, VersionState.RETIRED]),
+        _SUCCEEDED,
         versions.c.number > func.coalesce(_LAST_PULLED, 0),
     )
     .group_by(versions.c.line_id)
@@ -109,7 +114,7 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     issuers = {issuer.id: issuer for issuer in Issuers(session).all(SYSTEM)}
     csrs, history = _csrs(session, wanted), _versions(session, wanted)
     unpulled = {row.line_id: row.unpulled for row in session.rows(_UNPULLED, wanted)}
-    materials = Keys(session).materials(SYSTEM, [line.key_id for line in wishes.values() if line.key_id])
+    keys = held_keys.of(session, wishes.values(), history, csrs)
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
     until = Instance(session).get(SYSTEM, HELD_UNTIL)
     held_until = datetime.fromisoformat(until) if until else None
@@ -118,12 +123,11 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
         follower = hosts.get(line.follower_id or "")
         issuer = _issuer_of(line, issuers)
         busy = _busy_until(line, issuer, under_way)
-        held = tuple(csrs[line.id]), tuple(history[line.id])
-        kept = materials.get(line.key_id or "", [])
-        pins = frozenset(one.spki_sha256 for one in kept)
-        current = frozenset(one.spki_sha256 for one in kept if one.slot is Slot.CURRENT)
+        current = tuple(csr for csr in csrs[line.id] if csr.slot is Slot.CURRENT)
+        held = current, tuple(history[line.id])
         missed = unpulled.get(line.id, 0)
-        return LineSnapshot(line, issuer, *held, follower, busy, missed, pins, current, held_until=held_until)
+        made = LineSnapshot(line, issuer, *held, follower, busy, missed, held_until=held_until)
+        return keys.into(made, csrs[line.id])
 
     return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
 

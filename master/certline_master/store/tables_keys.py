@@ -1,9 +1,9 @@
 """Tables of the keys that the master keeps: where they came from, to whom they went, and what is to be revoked."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
-from certline_master.domain.custody import KeyOptions, RevocationState, Slot
-from certline_master.domain.model import Owner
+from certline_master.domain.custody import RevocationState
+from certline_master.domain.model import KeyOptions, Owner, Slot
 from certline_master.store.columns import Coded, Time, Word
 from certline_master.store.tables_base import id_column, metadata, of_follower, text
 from certline_shared.keys import KeyType
@@ -15,6 +15,7 @@ keys = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("owner", Word(Owner), nullable=False),
     Column("options", Coded(KeyOptions), nullable=False),
+    Column("declared", Boolean, nullable=False),
 )
 
 key_materials = Table(
@@ -27,6 +28,7 @@ key_materials = Table(
     text("spki_sha256"),
     Column("secret", ForeignKey("secrets.id"), nullable=False),
     Column("created", Time, nullable=False),
+    Column("moved", Time),
     UniqueConstraint("key_id", "spki_sha256"),
 )
 

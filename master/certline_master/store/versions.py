@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import NotFound
 from certline_master.domain.model import Certificate, Failure, Order, OrderState, Renewal, Version, VersionState
-from certline_master.store import order_rows
+from certline_master.store import order_rows, slots
 from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
@@ -88,6 +88,16 @@ _SET_STATE = (
     )
 )
 _SET_LIVE = _SET_STATE.values(live_since=param("since", versions.c.live_since))
+_SET_STAGED = _SET_STATE.values(staged_since=param("since", versions.c.staged_since))
+_HOLD = (
+    update(versions)
+    .where(versions.c.id == param("wanted"), versions.c.state == VersionState.STAGED)
+    .values(
+        staged_since=param("since", versions.c.staged_since),
+        activate_at=param("until", versions.c.activate_at),
+        held_by=param("reason"),
+    )
+)
 _OPEN_WAVE = {
     is_postgres: insert_into(waves)
     .from_select(
@@ -167,6 +177,11 @@ class Versions:
         caller.require(Role.OPERATOR)
         set_state(self._session, version_id, state, now=now, failure=failure)
 
+    def hold(self, caller: Caller, version_id: str, *, since: datetime, until: datetime | None, why: str) -> None:
+        caller.require(Role.OPERATOR)
+        if not self._session.run(_HOLD, {"wanted": version_id, "since": since, "until": until, "reason": why}):
+            raise NotFound("version", version_id)
+
     def drop_unopened(self, caller: Caller, line_id: str) -> int:
         caller.require(Role.OPERATOR)
         return drop_unopened(self._session, line_id)
@@ -205,11 +220,14 @@ def set_state(
     """`live` retires the former one first: at no moment are two of a line live; where the line has a rollout, it is not
     everybody's at once. Raises NotFound."""
     changed = {"wanted": version_id, "to": state, "why": failure, "at": now if state in _OVER else None}
-    if state is not VersionState.LIVE:
+    if state is VersionState.STAGED:
+        done = session.run(_SET_STAGED, changed | {"since": now})
+    elif state is not VersionState.LIVE:
         done = session.run(_SET_STATE, changed)
     else:
         session.run(_RETIRE, {"wanted": version_id, "now": now})
         done = session.run(_SET_LIVE, changed | {"since": now})
         session.run(_OPEN_WAVE[session.is_postgres], {"wanted": version_id, "since": now})
+        slots.move_on(session, version_id, now)
     if not done:
         raise NotFound("version", version_id)

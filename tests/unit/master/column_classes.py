@@ -73,7 +73,8 @@ CLASSES = {
         "rollout": NAMES, "paused": TEXT, "rollover": TEXT, "options": SETTINGS,
     },
     "line_csrs": {
-        "line_id": ID, "key_type": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES, "asks": NAMES,
+        "line_id": ID, "key_type": PUBLIC, "slot": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES,
+        "asks": NAMES, "created": TIMES, "moved": TIMES,
     },
     "versions": {
         "id": ID, "line_id": ID, "number": PUBLIC, "state": PUBLIC, "created": TIMES, "reason": TEXT, "failure": TEXT,

@@ -136,7 +136,7 @@ class Version:
     failure: Failure | None = None
     ended: datetime | None = None  # when it failed, was retired or revoked
     live_since: datetime | None = None  # when it became live; None also where a former release made it so
-    staged_since: datetime | None = None  # since when it was held; None where it went live with its last certificate
+    staged_since: datetime | None = None  # since when its keys are staged; None where nothing could hold it
     activate_at: datetime | None = None  # of a staged version: when it goes live; None: not known yet
     held_by: str | None = None  # of a staged version: why it is not live yet, in words for the operator
 
@@ -159,8 +159,8 @@ class LineSnapshot:
     offered: Version | None = None  # what one follower is to have instead, while a rollout keeps the live one from it
     held_until: datetime | None = None  # no new order before, for the database went back in time; see going_back.py
     next_csrs: tuple[LineCsr, ...] = ()  # for the next keys
-    keys: tuple[HeldKey, ...] = ()  # in every slot, whoever has them; one in each slot and key type, of previous ones several
+    keys: tuple[HeldKey, ...] = ()  # in every slot, whoever has them; of previous ones there may be several
     key_name: str = ""  # of its key; its own name where it names none
-    key_options: KeyOptions = KeyOptions()
+    key_options: KeyOptions = field(default_factory=KeyOptions)
     kin: tuple[str, ...] = ()  # lines of the same key that have no certificate for its next key yet
     tlsa: tuple[TlsaRecord, ...] = ()  # the ledger's records that the line wants

@@ -22,16 +22,25 @@ class KeyRecords(Protocol):
         """By key id, the newest first; nothing for a follower."""
         ...
 
+    def by_ids(self, caller: Caller, key_ids: Sequence[str]) -> list[Key]: ...
+    def by_pins(self, caller: Caller, spki_sha256: Sequence[str]) -> list[KeyMaterial]:
+        """Whatever key they are of; nothing for a follower."""
+        ...
+
     def is_kept(self, caller: Caller, spki_sha256: str) -> bool:
-        """Whether the master has, or had, this private key."""
+        """Whether the master has, or gave away, this private key."""
         ...
 
     def add_material(self, caller: Caller, material: KeyMaterial) -> bool:
-        """False, and nothing is added, when the slot `current` of that key type is taken already."""
+        """False, and nothing is added, when its slot of that key type is taken already; not so `previous`."""
         ...
 
     def demote(self, caller: Caller, key_id: str) -> int:
-        """`current` becomes `previous`: a new key is to be made. Returns how many were."""
+        """`current` and `next` become `previous`: a new key is to be made. Returns how many did."""
+        ...
+
+    def forget(self, caller: Caller, material: KeyMaterial) -> bool:
+        """Delete it, not its secret; False when it is gone already."""
         ...
 
     def holders(self, caller: Caller, line: Line) -> list[str]:

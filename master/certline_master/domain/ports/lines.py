@@ -14,6 +14,7 @@ from certline_master.domain.model import (
     LineSnapshot,
     Order,
     Renewal,
+    Slot,
     Version,
     VersionState,
 )
@@ -22,7 +23,7 @@ from certline_master.domain.survival import LiveUntil
 
 
 class LineRecords(Protocol):
-    def all(self, caller: Caller, *, after: str | None = None, limit: int = 1000) -> list[Line]:
+    def all(self, caller: Caller, *, after: str | None = None, limit: int = 1_000_000) -> list[Line]:
         """By name; for a follower its own lines."""
         ...
 
@@ -38,8 +39,11 @@ class LineRecords(Protocol):
         with it, an event stays."""
         ...
 
-    def csrs(self, caller: Caller, line_id: str) -> list[LineCsr]: ...
-    def put_csr(self, caller: Caller, line_id: str, csr: LineCsr) -> None: ...
+    def csrs(self, caller: Caller, line_id: str, slot: Slot = Slot.CURRENT) -> list[LineCsr]: ...
+    def put_csr(self, caller: Caller, line_id: str, csr: LineCsr) -> None:
+        """In its slot; one for the same key as before keeps `created` and `moved` as they were."""
+        ...
+
     def drop_csrs(self, caller: Caller, line_id: str) -> None:
         """All of them, at a change of custody or key."""
         ...
@@ -103,6 +107,10 @@ class VersionRecords(Protocol):
         self, caller: Caller, version_id: str, state: VersionState, *, now: datetime, failure: "Any" = None
     ) -> None:
         """`live` also retires the version of the line that was live."""
+        ...
+
+    def hold(self, caller: Caller, version_id: str, *, since: datetime, until: datetime | None, why: str) -> None:
+        """Of a staged version: since when it is, when it goes live, and why not sooner. NotFound for any other."""
         ...
 
     def set_renewal(self, caller: Caller, certificate_id: str, renewal: Renewal) -> None: ...
