@@ -1,6 +1,6 @@
 """The names of all places where a test may kill the follower."""
 
-from certline_follower import carried, disk, enrolment, installing, introducing, joining, rotation, steps
+from certline_follower import carried, disk, enrolment, hooks, installing, introducing, joining, rotation, steps
 
 FAILPOINTS = (
     *enrolment.FAILPOINTS,
@@ -10,5 +10,6 @@ FAILPOINTS = (
     *carried.FAILPOINTS,
     *steps.FAILPOINTS,
     *installing.FAILPOINTS,
+    *hooks.FAILPOINTS,
     *disk.FAILPOINTS,
 )

@@ -90,9 +90,7 @@ def _path_of(outputs: Iterable[Output], event: str) -> str:
     return next((str(output.path) for output in outputs if EVENT_OF.get(output.kind) == event), "")
 
 
-def told(
-    line: str, event: str, now: str, *, version: int | None, names: tuple[str, ...] = (), **fields: str
-) -> Happening:
+def told(line: str, event: str, now: str, version: int | None, names: tuple[str, ...], **fields: str) -> Happening:
     """What the master told of a line."""
     known = {"version": "" if version is None else str(version), "certificate_name": line, **fields}
     return Happening(event, line, known, names, now)

@@ -60,9 +60,9 @@ def _news_of(line: ManifestLine, former: ManifestLine | None) -> Mapping[str, Ha
     """The master says what holds the line back; or it takes a version away and offers none."""
     found: dict[str, Happening] = {}
     if line.error and line.error != (former.error if former else None):
-        one = happenings.told(line.name, "line_failed", line.error, version=line.version, names=line.names)
+        one = happenings.told(line.name, "line_failed", line.error, line.version, line.names, error=line.error)
         found[f"line_failed {line.name}"] = one
     if line.version is None and former is not None and former.version is not None:
-        one = happenings.told(line.name, "line_revoked", str(former.version), version=former.version, names=line.names)
+        one = happenings.told(line.name, "line_revoked", str(former.version), former.version, line.names)
         found[f"line_revoked {line.name}"] = one
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from certline_follower import hook_causes, hooks, reloading, undoing
+from certline_follower import hook_causes, reloading, undoing
 from certline_follower.choosing import Install
 from certline_follower.faults import InstallFault
 from certline_follower.generation import LineMaterial, render
@@ -16,7 +16,6 @@ from certline_shared.keys import KeyType
 FAILPOINTS = (
     "install.intended",
     "install.swapped",
-    *hooks.FAILPOINTS,
     *reloading.FAILPOINTS,
     *undoing.FAILPOINTS,
 )

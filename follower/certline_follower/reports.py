@@ -81,7 +81,8 @@ def _standing(settings: Settings, line: LineSettings, state: State, told: Deploy
     probed = state.line(line.name).probed
     owed = [state.debts[name] for name in line.services if name in state.debts]
     owed = [debt for debt in owed if line.name in debt.lines]
-    retry = _first(debt.retry for debt in owed if debt.retry)
+    hooks = [retry for one in state.happenings.values() if one.line == line.name for retry in one.failed.values()]
+    retry = _first([*hooks, *(debt.retry for debt in owed if debt.retry)])
     seen = {
         where: shown
         for service in _used(settings, line)
