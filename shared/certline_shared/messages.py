@@ -84,6 +84,7 @@ class LineWish:
     names: tuple[str, ...] | None  # None for a line that the operator made (its names come from the master)
     csrs: dict[str, bytes] = field(default_factory=dict)  # key type -> DER PKCS#10
     seq: int | None = None  # rises with each changing request of the follower
+    next_csrs: dict[str, bytes] = field(default_factory=dict)  # of the keys that a rollover makes current
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _active(services: Services, by: Caller, name: str) -> Follower:
 def _collected(services: Services, by: Caller, follower: Follower) -> Bundle | None:
     """None when what the manifest lists was overtaken."""
     caller = in_the_name_of(follower)
-    seen = manifests.with_serial(services, caller, manifests.look(services, caller))
+    seen = _without_staged(manifests.with_serial(services, caller, manifests.look(services, caller)))
     listed = [(line.name, line.version) for line in seen.manifest.lines if line.version is not None]
     try:
         versions = [version_content.content(services, caller, *one, actor=by) for one in listed]
@@ -77,6 +77,12 @@ def _collected(services: Services, by: Caller, follower: Follower) -> Bundle | N
     except (NotFound, BadBundle):
         return None
     return made
+
+
+def _without_staged(seen: manifests.Look) -> manifests.Look:
+    """Who carries a bundle brings what is live: what is staged would be another journey."""
+    lines = tuple(replace(line, staged=None) for line in seen.manifest.lines)
+    return replace(seen, manifest=replace(seen.manifest, lines=lines))
 
 
 def _note_made(records: Records, by: Caller, name: str, bundle: Bundle, now: datetime) -> None:

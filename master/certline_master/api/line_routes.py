@@ -50,7 +50,7 @@ _DEPLOYMENT = {
 }  # fmt: skip
 STANDING = {
     "line": "shop", "follower": "web-1", "wanted": 3, "pulled": 3, "installed": 3, "reloaded": 3, "served": None,
-    "goal": "reloaded", "arrived": True, "late": False, "since": "2026-11-20T12:00:02Z", "error": None,
+    "staged": None, "goal": "reloaded", "arrived": True, "late": False, "since": "2026-11-20T12:00:02Z", "error": None,
     "retry_at": None, "seen": {}, "text": "version 3 is reloaded on web-1",
 }  # fmt: skip
 ROLLOUT = {

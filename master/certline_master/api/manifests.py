@@ -9,7 +9,7 @@ from certline_master.api.services import Services
 from certline_master.domain.access import Caller
 from certline_master.domain.custody import SealedKey
 from certline_master.domain.model import Follower, LineSnapshot
-from certline_master.domain.placement import manifest_of, offered_version
+from certline_master.domain.placement import manifest_of, offered_version, version_to_stage
 from certline_master.domain.ports import Records
 from certline_master.domain.sealed_files import SealWanted, seals_wanted
 from certline_shared.manifest import Manifest, content_tag, sign, to_wire
@@ -95,4 +95,5 @@ def _look(services: Services, caller: Caller, records: Records) -> Look:
 
 
 def _seals_wanted(follower: Follower, snapshot: LineSnapshot, sealed: list[SealedKey]) -> list[SealWanted]:
-    return seals_wanted(follower, snapshot, offered_version(snapshot), sealed)
+    wanted = (offered_version(snapshot), version_to_stage(snapshot))
+    return [one for version in wanted for one in seals_wanted(follower, snapshot, version, sealed)]

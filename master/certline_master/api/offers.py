@@ -8,7 +8,8 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.model import Follower, LineSnapshot, Version, VersionState
 from certline_master.domain.placement import live_version
 from certline_master.domain.ports import Records
-from certline_master.domain.rollout import Offers, Wave
+from certline_master.domain.rollout import Offers, Wave, offered_to
+from certline_master.domain.succession import was_live
 
 
 def with_offers(
@@ -25,7 +26,8 @@ def offers_of(records: Records, snapshot: LineSnapshot, live: Version, waves: Ma
     held: list[Version] = []
     wave = waves.get(live.number)
     if snapshot.line.rollout and wave and not wave.finished:
-        held = [one for one in records.versions.all(SYSTEM, snapshot.line.id) if one.state is VersionState.RETIRED]
+        every = records.versions.all(SYSTEM, snapshot.line.id)
+        held = [one for one in every if one.state is VersionState.RETIRED and was_live(one)]
     return Offers(live, tuple(held), snapshot.line.rollout, waves)
 
 
@@ -39,5 +41,5 @@ def _offered(
     if not offers.former:
         return snapshot
     told = records.followers.deployments(SYSTEM, line_id=snapshot.line.id, follower_id=follower.id)
-    chosen = offers.choose(follower.name, {one.version for one in told}, now)
+    chosen = offers.choose(follower.name, offered_to(told), now)
     return snapshot if chosen is live else replace(snapshot, offered=chosen)

@@ -27,7 +27,7 @@ MOST_SKEW = 10**10
 """Seconds: three centuries, so that any clock can be told of."""
 
 _REPORTED = frozenset(DeploymentState) - {DeploymentState.WANTED}
-_GOALS = _REPORTED - {DeploymentState.PULLED}
+_GOALS = _REPORTED - {DeploymentState.STAGED, DeploymentState.PULLED}
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 

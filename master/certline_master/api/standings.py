@@ -11,7 +11,7 @@ from certline_master.domain.deployment import Receiver, Standing, Wanted, standi
 from certline_master.domain.model import Deployment, LineSnapshot, Version
 from certline_master.domain.placement import live_version
 from certline_master.domain.ports import Records
-from certline_master.domain.rollout import Offers, Wave
+from certline_master.domain.rollout import Offers, Wave, offered_to
 
 Reported = Mapping[tuple[str, str], Mapping[int, Deployment]]
 
@@ -57,7 +57,7 @@ class _Look:
 
     def _one(self, line: str, receiver: Receiver, offers: Offers) -> Standing:
         told = self.reported.get((offers.live.line_id, receiver.id), {})
-        version = offers.choose(receiver.name, told, self.now)
+        version = offers.choose(receiver.name, offered_to(told.values()), self.now)
         since = wanted_since(told.get(version.number), _live_since(version), receiver.enrolled)
         newer = offers.live.number if version is not offers.live else None
         wanted = Wanted(line, receiver, version, since, told, newer)

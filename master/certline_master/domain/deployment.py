@@ -18,6 +18,7 @@ LONGEST_WAIT = timedelta(days=31)
 _STEPS = tuple(DeploymentState)
 _DONE = {
     DeploymentState.WANTED: "",
+    DeploymentState.STAGED: "staged",
     DeploymentState.PULLED: "pulled",
     DeploymentState.INSTALLED: "installed",
     DeploymentState.RELOADED: "reloaded",
@@ -91,6 +92,7 @@ class Standing:
     installed: int | None
     reloaded: int | None
     served: int | None
+    staged: int | None  # the version that waits there until it is live
     goal: str | None  # the last step that the host has configured; null: it has not told
     arrived: bool
     late: bool
@@ -174,7 +176,8 @@ def standing(wanted: Wanted, now: datetime, in_time: timedelta = IN_TIME) -> Sta
         line=wanted.line,
         follower=wanted.receiver.name,
         wanted=wanted.version.number,
-        **{_DONE[step]: _newest(wanted.reported.values(), step) for step in _STEPS[1:]},
+        **{_DONE[step]: _newest(wanted.reported.values(), step) for step in steps_from(DeploymentState.PULLED)},
+        staged=_staged(wanted),
         goal=said.goal if said else None,
         arrived=there,
         late=late,
@@ -194,12 +197,19 @@ def not_deployed(found: Standing) -> NotDeployed | None:
 
 
 def _trouble(wanted: Wanted) -> Deployment | None:
-    """The newest version that the host spoke of, if it has an error: a former one's trouble lasts until the host pulled
-    the wanted one.
+    """Of the wanted version, if the host spoke of it; else of the newest that it spoke of: a former one's trouble lasts
+    until the host pulled the wanted one. A staged version's trouble is told where there is no other.
     """
-    spoken_of = (one for one in wanted.reported.values() if one.state is not DeploymentState.WANTED)
-    newest = max(spoken_of, key=lambda one: one.version, default=None)
-    return newest if newest is not None and newest.error else None
+    spoken_of = {one.version: one for one in wanted.reported.values() if one.state is not DeploymentState.WANTED}
+    former = [one for one in spoken_of.values() if one.state is not DeploymentState.STAGED]
+    last = spoken_of.get(wanted.version.number) or max(former, key=lambda one: one.version, default=None)
+    staged = (one for one in spoken_of.values() if one.state is DeploymentState.STAGED)
+    return next((one for one in (last, *staged) if one is not None and one.error), None)
+
+
+def _staged(wanted: Wanted) -> int | None:
+    waiting = (one for one in wanted.reported.values() if one.state is DeploymentState.STAGED and not one.error)
+    return max((one.version for one in waiting if one.version != wanted.version.number), default=None)
 
 
 def _newest(reported: Iterable[Deployment], step: DeploymentState) -> int | None:
@@ -216,6 +226,8 @@ def _text(wanted: Wanted, deployment: Deployment | None, trouble: Deployment | N
         return f"{text}{again}"
     if deployment is not None and arrived(deployment):
         text = f"version {number} is {deployment.state} on {name}"
+        staged = _staged(wanted)
+        text = f"{text}; version {staged} is staged there" if staged else text
         return f"{text}; version {wanted.newer} waits for its wave" if wanted.newer else text
     if not wanted.receiver.counts:
         return f"{name} is {wanted.receiver.state}: nothing is expected of it"
@@ -228,7 +240,8 @@ def _text(wanted: Wanted, deployment: Deployment | None, trouble: Deployment | N
 
 
 def _next_step(deployment: Deployment | None) -> str:
-    done = deployment.state if deployment else DeploymentState.WANTED
+    done = deployment.state if deployment else DeploymentState.STAGED
+    done = max(done, DeploymentState.STAGED, key=_STEPS.index)  # who is not to stage it pulls it at once
     return _DONE[_STEPS[min(_STEPS.index(done) + 1, len(_STEPS) - 1)]]
 
 

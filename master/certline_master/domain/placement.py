@@ -20,9 +20,11 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.naming import common_name_of
 from certline_master.domain.sealed_files import fitting_seal, sealed_name, sealed_text, seals_wanted
+from certline_master.domain.staging import staged_version
+from certline_master.domain.succession import went_down
 from certline_master.domain.wish import asks_fit
 from certline_shared.keys import KeyType
-from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
+from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine, StagedVersion
 from certline_shared.messages import time_text
 from certline_shared.names import display
 
@@ -128,6 +130,8 @@ def _manifest_line(name: str, snapshot: LineSnapshot, follower: Follower, sealed
         not_after=time_text(min(ends)) if ends else None,
         error=_NOT_SEALED if unsealed else _what_holds_back(snapshot, live_version(snapshot)),
         custody="master" if line.custody is Custody.MASTER else None,
+        rollback=offered is not None and offered is live_version(snapshot) and went_down(offered, snapshot.versions),
+        staged=_staged(snapshot, follower, sealed),
         common_name=common_name_of(line) if line.custody is Custody.FOLLOWER else None,
         must_staple=line.options.must_staple,
         request_given=bool(line.options.requests),
@@ -135,6 +139,31 @@ def _manifest_line(name: str, snapshot: LineSnapshot, follower: Follower, sealed
 
 
 _NOT_SEALED = "its key cannot be sealed to this host: enrol the host anew, so that it has a sealing key"
+
+
+def version_to_stage(snapshot: LineSnapshot) -> Version | None:
+    """What the follower is to pull ahead of its time: also what is live already, but not for this follower yet."""
+    live = live_version(snapshot)
+    if snapshot.offered and live and live.staged_since:
+        return live
+    return staged_version(snapshot)
+
+
+def _staged(snapshot: LineSnapshot, follower: Follower, sealed: Sequence[SealedKey]) -> StagedVersion | None:
+    version = version_to_stage(snapshot)
+    if version is None or seals_wanted(follower, snapshot, version, sealed):
+        return None
+    rollout = snapshot.line.rollout
+    waits = version.state is VersionState.LIVE or (rollout is not None and follower.name not in rollout.canaries)
+    at = None if waits else version.activate_at
+    return StagedVersion(
+        number=version.number,
+        files=tuple(_file(*one) for one in version_files(follower, snapshot, version, sealed).items()),
+        spki_sha256={certificate.key_type: certificate.spki_sha256 for certificate in version.certificates},
+        not_before=time_text(max(one.not_before for one in version.certificates if one.not_before)),
+        not_after=time_text(min(one.not_after for one in version.certificates if one.not_after)),
+        activate_at=time_text(at) if at else None,
+    )
 
 
 def version_files(

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from certline_master.domain.deployment import Receiver, arrived
-from certline_master.domain.model import Deployment, Rollout, Version
+from certline_master.domain.model import Deployment, DeploymentState, Rollout, Version
+from certline_master.domain.succession import came
 
 MARGIN = 6
 """All get the new version once less than this part of the former one's lifetime is left."""
@@ -90,9 +91,21 @@ class Offers:
         """
         if not offered:
             return self.live
-        good = (one for one in self.former if max(offered) <= one.number < self.live.number and _ends(one) > now)
+        known = {one.number: came(one) for one in (self.live, *self.former)}
+        last = max((known[one] for one in offered if one in known), default=None)
+        gone = max((one for one in offered if one not in known), default=0)
+        good = (
+            one
+            for one in self.former
+            if last and last <= came(one) < came(self.live) and one.number > gone and _ends(one) > now
+        )
         allowed = (one for one in (self.live, *good) if self.may_have(one.number, follower, offered))
-        return max(allowed, key=lambda one: one.number, default=self.live)
+        return max(allowed, key=came, default=self.live)
+
+
+def offered_to(told: Iterable[Deployment]) -> frozenset[int]:
+    """The versions that a follower was offered, by what is on record of it: what is only staged there is not."""
+    return frozenset(one.version for one in told if one.state is not DeploymentState.STAGED)
 
 
 def first_to_end(versions: Iterable[Version]) -> Version | None:

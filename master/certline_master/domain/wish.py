@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_master.domain.model import Asks, Custody, Line, LineCsr, LineSnapshot, Owner, Version, VersionState
+from certline_master.domain.model import Asks, Custody, Line, LineCsr, LineSnapshot, Owner, Slot, Version, VersionState
+from certline_master.domain.succession import was_live
 from certline_shared.keys import KeyType
 
 MERGED = timedelta(seconds=60)
@@ -34,6 +35,7 @@ class MakeRequest:
 
     key_types: tuple[KeyType, ...]
     reason: str
+    slot: Slot = Slot.CURRENT
 
 
 def asks_fit(asks: Asks, line: Line) -> bool:
@@ -73,6 +75,20 @@ def fitting_requests(snapshot: LineSnapshot) -> list[LineCsr]:
     ]
 
 
+def fitting_next(snapshot: LineSnapshot) -> list[LineCsr]:
+    """The same of the next keys."""
+    line, names = snapshot.line, set(snapshot.line.names)
+    kept = {key.spki_sha256 for key in snapshot.keys if key.slot is Slot.NEXT}
+    return [
+        csr
+        for csr in snapshot.next_csrs
+        if set(csr.names) == names
+        and csr.key_type in line.key_types
+        and csr.spki_sha256 in kept
+        and (line.custody is Custody.FOLLOWER or asks_fit(csr.asks, line))
+    ]
+
+
 def custody_changed(live: Version, snapshot: LineSnapshot) -> str | None:
     """Why the live version's key is not of the line's custody; None where it is."""
     kept = [certificate.spki_sha256 in snapshot.kept_keys for certificate in live.certificates]
@@ -84,14 +100,14 @@ def custody_changed(live: Version, snapshot: LineSnapshot) -> str | None:
 
 
 def is_for_this_wish(version: Version, snapshot: LineSnapshot) -> bool:
-    wanted = {csr.spki_sha256 for csr in fitting_requests(snapshot)}
+    wanted = {csr.spki_sha256 for csr in (*fitting_requests(snapshot), *fitting_next(snapshot))}
     return all(set(c.names) == set(snapshot.line.names) and c.spki_sha256 in wanted for c in version.certificates)
 
 
 def went_back(live: Version, snapshot: LineSnapshot) -> bool:
     """Whether an operator put it back in the place of one that fits the wish: that is not undone before it is due."""
-    newer = (one for one in snapshot.versions if one.number > live.number and one.state is VersionState.RETIRED)
-    return any(is_for_this_wish(one, snapshot) for one in newer)
+    newer = (one for one in snapshot.versions if one.number > live.number and was_live(one))
+    return any(one.state is VersionState.RETIRED and is_for_this_wish(one, snapshot) for one in newer)
 
 
 def under_way(snapshot: LineSnapshot) -> Version | None:

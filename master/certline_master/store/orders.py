@@ -131,7 +131,14 @@ class Orders(ledger.Ledger):
         self._session.run(ledger.PUT.on(self._session), [ledger.CHALLENGE.write(one) for one in challenges])
 
     def issued(
-        self, caller: Caller, lease: Lease, order: Order, certificate: Certificate, *, now: datetime
+        self,
+        caller: Caller,
+        lease: Lease,
+        order: Order,
+        certificate: Certificate,
+        *,
+        now: datetime,
+        stage: bool = False,
     ) -> Version | None:
         """While another key type of the version is missing, its order has its turn."""
         caller.require(Role.SYSTEM)
@@ -142,7 +149,7 @@ class Orders(ledger.Ledger):
         if any(one.chain is None for one in version.certificates):
             self._start_next(version)
             return None
-        set_state(self._session, version.id, VersionState.LIVE, now=now)
+        set_state(self._session, version.id, VersionState.STAGED if stage else VersionState.LIVE, now=now)
         self._look_at(version, now)
         return self._version_of(certificate.id)
 

@@ -76,7 +76,12 @@ _BEHIND = (
         or_(lines.c.follower_id.is_(None), param("before", versions.c.live_since) >= _LIVE_SINCE),
     )
 )
-_WANT = Upsert(deployments, ("follower_id", "line_id", "version"), ())
+_WANT = Upsert(
+    deployments,
+    ("follower_id", "line_id", "version"),
+    ("state", "wanted_since"),
+    where=lambda _new: deployments.c.state == DeploymentState.STAGED,
+)
 _THIS = (
     deployments.c.follower_id == param("whose"),
     deployments.c.line_id == param("line"),
@@ -169,7 +174,7 @@ class Standings:
         return [_behind(row) for row in rows]
 
     def want(self, caller: Caller, follower_id: str, line_id: str, version: int, *, since: datetime) -> None:
-        """Note that a follower was offered a version, unless it is known."""
+        """Note that a follower was offered a version, unless it is known; one that it has staged is wanted then."""
         caller.require(Role.OPERATOR)
         wanted = Deployment(follower_id, line_id, version, DeploymentState.WANTED, None, since, wanted_since=since)
         self._session.run(_WANT.on(self._session), DEPLOYMENT.write(wanted))

@@ -9,7 +9,8 @@ from sqlalchemy import and_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.model import Rollout, Version, VersionState
-from certline_master.domain.rollout import Offers, Progress, Wave, first_to_end
+from certline_master.domain.rollout import Offers, Progress, Wave, first_to_end, offered_to
+from certline_master.domain.succession import was_live
 from certline_master.store.scope import SEEN, own, sees_all
 from certline_master.store.session import Session, Shape, number, param, several
 from certline_master.store.standings import Standings
@@ -69,7 +70,7 @@ class Waves:
         receivers = standings.receivers(caller, [wave.line_id]).get(wave.line_id, ())
         reported = {who: told for (_, who), told in standings.reported(caller, [wave.line_id]).items()}
         offers = self._offers(caller, wave.line_id, line.rollout)
-        offered = {one.id: reported.get(one.id, {}) for one in receivers}
+        offered = {one.id: offered_to(reported.get(one.id, {}).values()) for one in receivers}
         chosen = [offers.choose(one.name, offered[one.id], now) for one in receivers] if offers else []
         former = [one for one in chosen if one.number != wave.version]
         return Progress(
@@ -89,7 +90,7 @@ class Waves:
     def _offers(self, caller: Caller, line_id: str, rollout: Rollout) -> Offers | None:
         versions = Versions(self._session).all(caller, line_id)
         live = next((one for one in versions if one.state is VersionState.LIVE), None)
-        former = tuple(one for one in versions if one.state is VersionState.RETIRED)
+        former = tuple(one for one in versions if one.state is VersionState.RETIRED and was_live(one))
         return Offers(live, former, rollout, self.of_lines(caller, [line_id]).get(line_id, {})) if live else None
 
     def move(self, caller: Caller, progress: Progress, then: Wave, *, now: datetime) -> bool:

@@ -27,6 +27,8 @@ from certline_master.domain.model import (
     OrderState,
 )
 from certline_master.domain.ports import Records
+from certline_master.domain.staging import may_hold
+from certline_master.work import going_live
 from certline_master.work.accounts import Accounts
 from certline_master.work.answers import Answers
 from certline_master.work.context import Context
@@ -199,17 +201,13 @@ class Driver:
         now, work = self._context.clock.now(), journey.work
 
         def write(records: Records) -> list[str]:
-            version = records.orders.issued(SYSTEM, work.lease, order, certificate, now=now)
+            line = records.lines.by_id(SYSTEM, work.line_id)
+            version = records.orders.issued(SYSTEM, work.lease, order, certificate, now=now, stage=may_hold(line))
             if version is None:
                 return []
-            until = certificate.not_after.isoformat() if certificate.not_after else "?"
-            text = f"version {version.number} is live until {until}: {version.reason}"
-            data = {"version": version.number, "serial": certificate.serial, "not_after": until}
-            records.events.add(SYSTEM, "version.live", f"line:{work.line}", text, now=now, data=data)
-            line = records.lines.by_id(SYSTEM, work.line_id)
+            going_live.arrive(records, line, version, now)
             if line.forced:
                 records.lines.save(SYSTEM, replace(line, forced=False, next_look=now))
-            records.revocations.look(SYSTEM, line.name, now=now)
             return records.keys.holders(SYSTEM, line)
 
         holders = self._context.store.write(write)

@@ -25,10 +25,12 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.planning import CROWDED, AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
 from certline_master.domain.ports import Records
+from certline_master.domain.staging import StagedStep
 from certline_master.domain.wish import MakeRequest, PauseLine, StopOrder
 from certline_master.work.accounts import Accounts
 from certline_master.work.context import Context
 from certline_master.work.keys import KeyWork
+from certline_master.work.staged import StagedWork
 from certline_shared.certificates import BadChain, ari_certificate_id
 from certline_shared.failpoints import failpoint
 
@@ -47,6 +49,7 @@ class Lines:
         self._context = context
         self._accounts = accounts
         self._keys = KeyWork(context)
+        self._staged = StagedWork(context)
 
     def turn(self, line_ids: Sequence[str]) -> bool:
         """Look at these lines and do what is due; tells whether orders were opened."""
@@ -74,6 +77,8 @@ class Lines:
         for action in decided.actions:
             if isinstance(action, OpenVersion):
                 return self._open(snapshot, action, now)
+            if isinstance(action, StagedStep):
+                return self._staged.do(snapshot, action, now)
             if isinstance(action, StopOrder | PauseLine):
                 self._end(snapshot.line, action, now)
             elif isinstance(action, MakeRequest):

@@ -9,6 +9,7 @@ from functools import partial
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.deployment import Behind, late_at, wanted_since
 from certline_master.domain.errors import DomainError
+from certline_master.domain.model import DeploymentState
 from certline_master.domain.ports import Records
 from certline_master.domain.rollout import KINDS, Decision, Move, Progress, Wave, decide
 from certline_master.domain.survival import NAMES, Budget, budgets, in_words
@@ -72,7 +73,7 @@ class Watch:
         now, within = self.context.clock.now(), self.context.alarms.deployed_within
         with self.context.store.read() as records:
             behind = _offered(records, records.standings.behind(SYSTEM, now - within))
-        new = [one for one in behind if one.shared and one.deployment is None]
+        new = [one for one in behind if one.shared and not _is_offered(one)]
         late = [one for one in behind if late_at(_since(one, now), one.deployment, within) <= now]
         for some in _portions(new):
             self.context.store.write(partial(_note_offers, some=some, now=now))
@@ -114,11 +115,15 @@ def _offered(records: Records, behind: Iterable[Behind]) -> list[Behind]:
 
     def may_have(one: Behind) -> bool:
         wave, rollout = held.get(one.line_id, {}).get(one.version), rollouts.get(one.line_id)
-        if one.deployment is not None or wave is None or wave.finished or rollout is None:
+        if _is_offered(one) or wave is None or wave.finished or rollout is None:
             return True
         return one.receiver.name in rollout.canaries
 
     return [one for one in every if may_have(one)]
+
+
+def _is_offered(one: Behind) -> bool:
+    return one.deployment is not None and one.deployment.state is not DeploymentState.STAGED
 
 
 def _since(one: Behind, now: datetime) -> datetime:

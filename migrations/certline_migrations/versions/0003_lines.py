@@ -19,6 +19,7 @@ def upgrade() -> None:
     for column in (sa.Column("staged_since", TIME), sa.Column("activate_at", TIME), sa.Column("held_by", sa.Text())):
         op.add_column("versions", column)
     _keys()
+    _dane()
     for table in ("line_csrs", "certificates"):
         op.add_column(table, sa.Column("asks", sa.Text(), nullable=False, server_default="{}"))
 
@@ -34,6 +35,48 @@ def _keys() -> None:
         requests.drop_constraint("pk_line_csrs", type_="primary")
         requests.create_primary_key("pk_line_csrs", ["line_id", "key_type", "slot"])
     op.execute(_FIRST_SEEN)
+
+
+def _dane() -> None:
+    op.create_table(
+        "tlsa_records",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("rdata", sa.Text(), nullable=False),
+        sa.Column("zone", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("since", TIME, nullable=False),
+        sa.Column("sent_ttl", sa.Integer(), nullable=True),
+        sa.Column("former_ttl", sa.Integer(), nullable=True),
+        sa.Column("serials", sa.Text(), nullable=False),
+        sa.Column("sent", TIME, nullable=True),
+        sa.Column("visible_since", TIME, nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_tlsa_records"),
+    )
+    op.create_index("ix_tlsa_records_name", "tlsa_records", ["name"])
+    op.create_table(
+        "tlsa_wants",
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("line_id", sa.Text(), nullable=False),
+        sa.Column("ttl", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("record_id", "line_id", name="pk_tlsa_wants"),
+        _refers("tlsa_wants", "record_id", "tlsa_records"),
+        _refers("tlsa_wants", "line_id", "lines"),
+    )
+    op.create_index("ix_tlsa_wants_line_id", "tlsa_wants", ["line_id"])
+    op.create_table(
+        "tlsa_looks",
+        sa.Column("line_id", sa.Text(), nullable=False),
+        sa.Column("due", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("line_id", name="pk_tlsa_looks"),
+        _refers("tlsa_looks", "line_id", "lines"),
+    )
+    op.create_index("ix_tlsa_looks_due", "tlsa_looks", ["due"])
+
+
+def _refers(table: str, column: str, to: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [f"{to}.id"], name=f"fk_{table}_{column}", ondelete="CASCADE")
 
 
 _FIRST_SEEN = """

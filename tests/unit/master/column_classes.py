@@ -78,7 +78,7 @@ CLASSES = {
     },
     "versions": {
         "id": ID, "line_id": ID, "number": PUBLIC, "state": PUBLIC, "created": TIMES, "reason": TEXT, "failure": TEXT,
-        "ended": TIMES, "live_since": TIMES,
+        "ended": TIMES, "live_since": TIMES, "staged_since": TIMES, "activate_at": TIMES, "held_by": TEXT,
     },
     "certificates": {
         "id": ID, "version_id": ID, "key_type": PUBLIC, "csr": PUBLIC, "spki_sha256": PUBLIC, "names": NAMES,

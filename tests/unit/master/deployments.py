@@ -10,7 +10,7 @@ from certline_shared.keys import KeyType
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-WANTED, PULLED, INSTALLED, RELOADED, SERVED = DeploymentState
+WANTED, STAGED, PULLED, INSTALLED, RELOADED, SERVED = DeploymentState
 LIVE, RETIRED = VersionState.LIVE, VersionState.RETIRED
 
 

@@ -34,11 +34,12 @@ class TlsaRecord:
     id: str  # follows from name and rdata
     name: str  # "_443._tcp.www.example.org"
     rdata: str  # "3 1 1 0a..."
-    ttl: int
     zone: str | None  # the configured zone that it is in; None: somebody else writes it
     state: TlsaState
-    lines: tuple[str, ...]  # ids of those that want it
     since: datetime  # when it came into this state
+    lines: tuple[str, ...] = ()  # ids of those that want it
+    ttl: int = 0  # the shortest that one of them wants
+    sent_ttl: int | None = None
     former_ttl: int | None = None  # for how long caches may hold a set from before this change; None: not looked yet
     serials: dict[str, str] = field(default_factory=dict)  # of the zone at each of its servers, before our update
     sent: datetime | None = None  # when the update was sent

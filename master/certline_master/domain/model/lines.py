@@ -32,6 +32,7 @@ class LineOptions:
     purposes: tuple[str, ...] = ()  # beside "server": what the certificate must serve for, see domain/lint.py
     requests: dict[str, str] = field(default_factory=dict)  # key type -> SHA-256 of the request that the operator gave
     inherited: dict[str, str] = field(default_factory=dict)  # setting -> where the fleet file has it, if not at the line
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)  # event -> names of commands, see commands.py
     tlsa: tuple[TlsaWish, ...] = ()  # see domain/dane.py
     tlsa_before_expiry: str | None = None  # "go": without seen records, rather than that the live version expires
 

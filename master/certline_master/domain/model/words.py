@@ -71,6 +71,7 @@ class FollowerState(StrEnum):
 
 class DeploymentState(StrEnum):
     WANTED = "wanted"
+    STAGED = "staged"  # pulled ahead of its time; it counts as nothing more until it is live
     PULLED = "pulled"
     INSTALLED = "installed"
     RELOADED = "reloaded"

@@ -34,12 +34,19 @@ class OrderRecords(Protocol):
         ...
 
     def issued(
-        self, caller: Caller, lease: Lease, order: Order, certificate: Certificate, *, now: datetime
+        self,
+        caller: Caller,
+        lease: Lease,
+        order: Order,
+        certificate: Certificate,
+        *,
+        now: datetime,
+        stage: bool = False,
     ) -> Version | None:
         """Write an issued order (state `issued`, lease freed) with its certificate. When every certificate of the
         version is
         there, the version goes live, the former one is retired, the line's next_look becomes `now`, and the version
-        is returned."""
+        is returned. `stage`: it becomes staged instead, and the former one stays live."""
         ...
 
     def failed(self, caller: Caller, lease: Lease, order: Order, *, now: datetime) -> None:

@@ -1,0 +1,25 @@
+"""In which order a line's versions were live: not always that of their numbers. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from certline_master.domain.model import Version, VersionState
+
+_ENDED = (VersionState.RETIRED, VersionState.REVOKED)
+
+
+def came(version: Version) -> tuple[datetime, int]:
+    """What puts versions into the order in which they were live last."""
+    return version.live_since or version.created, version.number
+
+
+def was_live(version: Version) -> bool:
+    """Whether it was live and is not any more; one that was staged and dropped never was."""
+    return version.state in _ENDED and (version.live_since is not None or version.staged_since is None)
+
+
+def went_down(live: Version, versions: Iterable[Version]) -> bool:
+    """Whether hosts may have seen a higher number than what is live: an operator went back, or it was staged while
+    another version was renewed.
+    """
+    return any(one.number > live.number and was_live(one) for one in versions)
