@@ -36,6 +36,7 @@ def test_a_plan_shows_what_would_be_made_and_ordered_and_makes_nothing(bed: Bed)
             "names": ["shop.example.com", "*.shop.example.com"],
             "issuer": "ca",
             "reason": "the first certificate",
+            "key_type": "ecdsa-p256",
         }
     ]
     assert planned["terms"] == ["https://fake-ca.example/terms"]

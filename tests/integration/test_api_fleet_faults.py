@@ -90,11 +90,11 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
         (
             {
                 "lines": {
-                    "shop": {"follower": "web-1", "names": ["a.example.com"], "key_types": ["rsa-2048", "ecdsa-p256"]}
+                    "shop": {"follower": "web-1", "names": ["a.example.com"], "key_types": ["rsa-2048", "rsa-2048"]}
                 }
             },
             "/lines/shop/key_types",
-            "exactly one",
+            "once",
         ),
         (
             {"lines": {"shop": {"follower": "web-1", "names": ["a.example.com"], "profile": "fast"}}},

@@ -16,6 +16,7 @@ from certline_master.domain.fleet import (
     DesiredLine,
     DesiredZone,
 )
+from certline_master.domain.model import LineOptions
 from certline_shared import codec
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ BODIES: tuple[type, ...] = (
     PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine,
     DesiredFollower, DesiredGroup,
 )  # fmt: skip
-for _kind in (DesiredFleet, *BODIES[4:]):  # the domain's own words, as strict as the rest
+for _kind in (DesiredFleet, LineOptions, *BODIES[4:]):  # the domain's own words, as strict as the rest
     with_config(_STRICT)(_kind)
 
 _READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (*BODIES, *_OWN)}

@@ -163,6 +163,7 @@ ORDER_CAUSED = {
     "names": ["shop.example.org", "www.shop.example.org"],
     "issuer": "staging",
     "reason": "the first certificate",
+    "key_type": "ecdsa-p256",
 }
 PLANNED = {
     "changes": [CHANGE],

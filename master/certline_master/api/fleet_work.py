@@ -10,9 +10,10 @@ from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.consequences import consequences
 from certline_master.domain.errors import CaError, CaOffLimits, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
-from certline_master.domain.fleet_changes import Change, OrderCaused, difference, guard, orders_caused
+from certline_master.domain.fleet_changes import Change, difference, guard
 from certline_master.domain.fleet_faults import faults, unknown_profiles, unproven
 from certline_master.domain.model import ZONE_SECRET, HttpName, Issuer, Owner, Zone
+from certline_master.domain.orders_caused import OrderCaused, orders_caused
 from certline_master.domain.pointers import pointer
 from certline_master.domain.ports import Directory, Records
 from certline_shared import codec

@@ -9,8 +9,10 @@ from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredGrants, DesiredLine, Kind, Scope
 from certline_master.domain.fleet_changes import Change, stored_rollout
+from certline_master.domain.line_options import given_requests, stored_options
 from certline_master.domain.model import (
     ZONE_SECRET,
+    Asks,
     FailureClass,
     Follower,
     FollowerState,
@@ -20,6 +22,7 @@ from certline_master.domain.model import (
     HttpName,
     Issuer,
     Line,
+    LineCsr,
     Zone,
 )
 from certline_master.domain.ports import Records
@@ -162,11 +165,20 @@ class Writing:
                 issuer_id=self.records.issuers.get(self.caller, wanted.issuer).id if wanted.issuer else None,
                 profile=wanted.profile,
                 rollout=stored_rollout(wanted.rollout) if wanted.rollout else None,
+                options=stored_options(wanted),
                 next_look=self.services.clock.now(),
             ),
         )
         if former is not None and former.custody is not wanted.custody:
             custody_moves.move(self.records, self.caller, former, now=self.services.clock.now())
+        self._keep_requests(line.id, wanted)
+
+    def _keep_requests(self, line_id: str, wanted: DesiredLine) -> None:
+        """What the operator gives stands in the place of what the host would send."""
+        for facts, der in given_requests(wanted):
+            asks = Asks(facts.common_name, facts.must_staple)
+            csr = LineCsr(facts.key_type, der, facts.spki_sha256, facts.names, asks=asks)
+            self.records.lines.put_csr(self.caller, line_id, csr)
 
     def _followers_of(self, change: Change) -> set[str]:
         """Whose manifest this change touches."""

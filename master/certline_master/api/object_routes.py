@@ -29,8 +29,9 @@ from certline_master.domain.fleet import (
     Scope,
     Thing,
 )
-from certline_master.domain.fleet_changes import Change, OrderCaused
+from certline_master.domain.fleet_changes import Change
 from certline_master.domain.model import Owner
+from certline_master.domain.orders_caused import OrderCaused
 from certline_master.domain.pointers import pointer
 from certline_master.domain.ports import Records
 from certline_shared.names import normalise

@@ -56,4 +56,5 @@ def _value(field: str, value: Any) -> str:
 
 
 def _order(order: Mapping[str, Any]) -> str:
-    return f"{order['line']}: {' '.join(order['names'])} from {order['issuer']} ({order['reason']})"
+    kind = f", {order['key_type']}" if order.get("key_type") else ""
+    return f"{order['line']}: {' '.join(order['names'])}{kind} from {order['issuer']} ({order['reason']})"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from certline_master.domain.model import Custody, Follower, Group, HttpName, Issuer, Line, Owner, Zone
+from certline_master.domain.model import Custody, Follower, Group, HttpName, Issuer, Line, LineOptions, Owner, Zone
 from certline_master.domain.networks import networks_of
 from certline_shared.keys import KeyType
 from certline_shared.names import normalise
@@ -69,6 +69,8 @@ class DesiredLine:
     key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P256,)
     custody: Custody = Custody.FOLLOWER
     rollout: DesiredRollout | None = None  # left out: all followers at once
+    options: LineOptions = field(default_factory=LineOptions)
+    csr: tuple[str, ...] = ()  # PEM: requests that the operator gives, one for each key type
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ def normal(desired: DesiredFleet) -> DesiredFleet:
 
 def _with_names(line: DesiredLine) -> DesiredLine:
     names = tuple(dict.fromkeys(normalise(name) for name in line.names))
-    return replace(line, names=names)
+    named = line.options.common_name
+    options = line.options if named is None else replace(line.options, common_name=normalise(named))
+    return replace(line, names=names, options=options)
 
 
 def _with_grants(follower: DesiredFollower) -> DesiredFollower:

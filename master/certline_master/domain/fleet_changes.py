@@ -1,4 +1,4 @@
-"""What differs between the fleet as it is and as it is wanted, and what that would cause. Pure."""
+"""What differs between the fleet as it is and as it is wanted. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from certline_master.domain.fleet import (
     Scope,
     Thing,
 )
+from certline_master.domain.line_options import option_facts, stored_options
 from certline_master.domain.model import (
     Custody,
     Follower,
@@ -53,16 +54,6 @@ class Change:
     action: Literal["create", "update", "delete"]
     name: str
     fields: tuple[FieldChange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OrderCaused:
-    """A certificate that a change will have ordered, once its follower has sent the request for it."""
-
-    line: str
-    names: tuple[str, ...]
-    issuer: str | None
-    reason: str
 
 
 # What refers to others is made after them and removed before them.
@@ -101,32 +92,6 @@ def guard(changes: Iterable[Change], current: Current, scope: Scope) -> str | No
     return (
         f"this deletes {deleted} of {owned} objects, more than {MOST_DELETED_SHARE:.0%}: use --force if that is meant"
     )
-
-
-def orders_caused(changes: Iterable[Change], current: Current, desired: DesiredFleet) -> tuple[OrderCaused, ...]:
-    """The certificates that these changes will have ordered, with the reason for each."""
-    default = default_issuer(current, desired)
-    reasons = ((change.name, _reason_to_order(change)) for change in changes if change.kind == "line")
-    return tuple(
-        OrderCaused(name, desired.lines[name].names, desired.lines[name].issuer or default, reason)
-        for name, reason in reasons
-        if reason
-    )
-
-
-def default_issuer(current: Current, desired: DesiredFleet) -> str | None:
-    """The name of the issuer for lines that name none."""
-    named = [name for name, issuer in desired.issuers.items() if issuer.default]
-    named += [issuer.name for issuer in current.issuers if issuer.is_default and issuer.name not in desired.issuers]
-    return named[0] if named else None
-
-
-def _reason_to_order(change: Change) -> str | None:
-    """As the planner decides: other names or key types make another certificate, another issuer only the next one."""
-    if change.action == "create":
-        return "the first certificate"
-    causes = [one.field for one in change.fields if one.field in ("custody", "names", "key_types")]
-    return f"the {' and '.join(causes).replace('_', ' ')} changed" if change.action == "update" and causes else None
 
 
 def _lines_of(followers: Iterable[str], current: Current) -> list[str]:
@@ -215,7 +180,7 @@ class _Facts:
                     "profile": thing.profile,
                     "key_types": [str(key_type) for key_type in thing.key_types],
                     "rollout": _rollout(thing.rollout),
-                }
+                } | option_facts(thing.options)
             case Follower():
                 grants, groups = _grants(thing.grants), sorted(thing.groups)
                 of_it = {"grants": grants, "groups": groups, "networks": list(thing.networks)}
@@ -232,11 +197,15 @@ class _Facts:
             case DesiredLine():
                 names, key_types = sorted(thing.names), [str(key_type) for key_type in thing.key_types]
                 facts = {"custody": _custody(thing), "follower": thing.follower, "names": names, "issuer": thing.issuer}
-                return facts | {
-                    "profile": thing.profile,
-                    "key_types": key_types,
-                    "rollout": _rollout(stored_rollout(thing.rollout) if thing.rollout else None),
-                }
+                return (
+                    facts
+                    | {
+                        "profile": thing.profile,
+                        "key_types": key_types,
+                        "rollout": _rollout(stored_rollout(thing.rollout) if thing.rollout else None),
+                    }
+                    | option_facts(stored_options(thing))
+                )
             case DesiredFollower():
                 grants, groups = _wanted_grants(thing.grants), list(thing.groups)
                 of_it = {"grants": grants, "groups": groups, "networks": list(thing.networks)}

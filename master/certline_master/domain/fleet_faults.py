@@ -8,6 +8,7 @@ from certline_master.domain.authorization import choose
 from certline_master.domain.errors import Fault, SolverError
 from certline_master.domain.fleet import KINDS, SECTIONS, Current, DesiredFleet, DesiredIssuer, DesiredLine, Kind, Scope
 from certline_master.domain.grant_faults import grant_faults
+from certline_master.domain.line_options import option_faults
 from certline_master.domain.model import Custody, HttpName, Owner, Zone
 from certline_master.domain.outbound import BadHost, host_of
 from certline_master.domain.planning import NoProfile, choose_profile
@@ -157,7 +158,8 @@ class _Check:
     def lines(self) -> Iterator[Fault]:
         for name, line in self.desired.lines.items():
             yield from self._references(name, line)
-            yield from _name_set(name, line)
+            bad = list(_name_set(name, line))
+            yield from bad or option_faults(name, line)
             if len(set(line.key_types)) != len(line.key_types) or not line.key_types:
                 text = "list each key type once, and at least one: a certificate of each is ordered"
                 yield Fault(pointer("lines", name, "key_types"), text)

@@ -21,7 +21,7 @@ from certline_master.domain.fleet import (
     Scope,
     normal,
 )
-from certline_master.domain.fleet_changes import Change, difference, guard, orders_caused
+from certline_master.domain.fleet_changes import Change, difference, guard
 from certline_master.domain.fleet_faults import faults, unknown_profiles, unproven, why_unproven
 from certline_master.domain.model import (
     Follower,
@@ -34,6 +34,7 @@ from certline_master.domain.model import (
     Owner,
     Zone,
 )
+from certline_master.domain.orders_caused import orders_caused
 from certline_shared.keys import KeyType
 
 SOLVERS = ("rfc2136", "responder", "listener")
@@ -153,7 +154,9 @@ def test_orders_follow_from_new_lines_and_from_other_names_or_key_types() -> Non
     assert caused(WANTED, Current()) == [("shop", "ca", "the first certificate")]
     assert caused(with_line(names=("a.example.com",))) == [("shop", "ca", "the names changed")]
     assert caused(with_line(key_types=(KeyType.RSA_2048,))) == [("shop", "ca", "the key types changed")]
-    assert caused(with_line(profile="shortlived")) == []
+    assert caused(with_line(profile="shortlived")) == [("shop", "ca", "the profile changed")]
+    both = (KeyType.RSA_2048, KeyType.ECDSA_P256)
+    assert caused(with_line(key_types=both)) == 2 * [("shop", "ca", "the key types changed")]
 
 
 @pytest.mark.parametrize(("kept", "refused"), [(4, True), (7, True), (8, False), (9, False), (10, False)], ids=str)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from certline_master.domain.fleet import FILE, Current, DesiredFleet, DesiredFollower, DesiredGrants, DesiredLine
-from certline_master.domain.fleet_changes import Change, FieldChange, difference, orders_caused
+from certline_master.domain.fleet_changes import Change, FieldChange, difference
 from certline_master.domain.fleet_faults import faults
 from certline_master.domain.model import Custody, Follower, FollowerState, Issuer, Line, Owner
+from certline_master.domain.orders_caused import orders_caused
 
 NAMES = ("shop.example.com",)
 HOST = Follower("f-1", "web-1", Owner.FILE, FollowerState.ACTIVE)

@@ -31,7 +31,7 @@ class LineOptions:
     must_staple: bool = False  # RFC 7633
     purposes: tuple[str, ...] = ()  # beside "server": what the certificate must serve for, see domain/lint.py
     requests: dict[str, str] = field(default_factory=dict)  # key type -> SHA-256 of the request that the operator gave
-    inherited: dict[str, str] = field(default_factory=dict)  # setting -> where the fleet file has it, if not at the line
+    inherited: dict[str, str] = field(default_factory=dict)  # setting -> where else than at the line it is written
     commands: dict[str, tuple[str, ...]] = field(default_factory=dict)  # event -> names of commands, see commands.py
     tlsa: tuple[TlsaWish, ...] = ()  # see domain/dane.py
     tlsa_before_expiry: str | None = None  # "go": without seen records, rather than that the live version expires
