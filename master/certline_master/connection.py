@@ -61,6 +61,15 @@ class Connection(HttpToolsProtocol):
         self._disarm()
         self._place.leave()
 
+    def shutdown(self) -> None:
+        """The master stops: what is under way is answered, what was answered may still be on its way."""
+        if self._answering:
+            super().shutdown()
+        elif self.transport.get_write_buffer_size():
+            self._close()
+        else:
+            self.transport.abort()
+
     def timeout_keep_alive_handler(self) -> None:
         self._close()
 

@@ -1,5 +1,7 @@
 """The API's server: uvicorn behind a door of our own, which bounds what clients may take."""
 
+import asyncio
+import logging
 import signal
 import socket
 import ssl
@@ -14,9 +16,12 @@ from certline_master.connection import IDLE_SECONDS, Connection
 from certline_master.door import Door
 from certline_master.places import Place
 
-GRACE_SECONDS = 2
+GRACE_SECONDS = 2.0  # for what is under way when the master stops
+LOOK_SECONDS = 0.02
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325 section 4.2). TLS 1.3 has no others."""
+
+log = logging.getLogger("certline.listener")
 
 
 def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
@@ -71,7 +76,6 @@ class ApiServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=IDLE_SECONDS,
-                timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
         self._door, self._stopping = door, stopping
@@ -90,8 +94,29 @@ class ApiServer(uvicorn.Server):
         return Connection(place, self._door.patience, since, **known)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who asks nothing is not waited for, and only what was cut off is told of: uvicorn's own way logs an error
+        when clients are slow to let go of connections that nothing was asked on."""
+        del sockets
         self._stopping()
-        await super().shutdown(sockets)
+        self._door.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        await self._last_answers()
+        await self._door.wait_closed()
+        await self.lifespan.shutdown()
+
+    async def _last_answers(self) -> None:
+        """For GRACE_SECONDS at most; what is under way then is cut off."""
+        loop, state = asyncio.get_running_loop(), self.server_state
+        until = loop.time() + GRACE_SECONDS
+        while (state.tasks or state.connections) and loop.time() < until and not self.force_exit:  # noqa: ASYNC110 sets tell nothing
+            await asyncio.sleep(LOOK_SECONDS)
+        if state.tasks:
+            log.warning("requests were cut off: a stop does not wait for them", extra={"requests": len(state.tasks)})
+        for task in tuple(state.tasks):
+            task.cancel()
+        for connection in tuple(state.connections):
+            connection.transport.abort()
 
     def run_until_told(self) -> None:
         """Serve until SIGTERM or SIGINT. (uvicorn raises the signal again once it has stopped; that is harmless.)"""

@@ -24,6 +24,7 @@ from certline_master.domain.model import (
     Slot,
     VersionState,
 )
+from certline_master.domain.ports import Records
 from certline_shared.keys import KeyType
 from tests.contract.store_bed import HOUR, OPERATOR, StoreBed, as_follower
 
@@ -68,6 +69,21 @@ def test_lines_are_listed_by_name_page_by_page(bed: StoreBed) -> None:
         assert [line.name for line in records.lines.all(SYSTEM)] == ["a", "b", "c"]
         assert [line.name for line in records.lines.all(SYSTEM, limit=2)] == ["a", "b"]
         assert [line.name for line in records.lines.all(SYSTEM, after="b")] == ["c"]
+
+
+def test_of_very_many_lines_none_is_left_out_unless_a_page_is_asked_for(bed: StoreBed) -> None:
+    follower = bed.follower()
+    made = [Line(bed.chance.uuid(), f"l-{number}", Owner.FILE, follower.id, ("a.example",)) for number in range(1_001)]
+
+    def save(records: Records) -> None:
+        for line in made:
+            records.lines.save(SYSTEM, line)
+
+    bed.write(save)
+    with bed.store.read() as records:
+        for caller in (SYSTEM, as_follower(follower)):
+            assert len(records.lines.all(caller)) == len(made)
+            assert len(records.lines.snapshots(caller, [line.id for line in made])) == len(made)
 
 
 def test_the_most_overdue_lines_are_due_first(bed: StoreBed) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaRefused
-from certline_master.domain.model import FailureClass
+from certline_master.domain.model import FailureClass, Line, Owner
+from certline_master.domain.ports import Records
 from certline_shared.messages import DeploymentReport, Report, encode
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.api_hosts import opened
@@ -40,6 +41,18 @@ def test_the_serial_rises_with_the_content(bed: Bed) -> None:
     before = opened(host).serial
     host.wish("blog", "blog.example.com")
     assert opened(host).serial == before + 1
+
+
+def test_a_host_with_very_many_lines_is_told_of_all_of_them(bed: Bed) -> None:
+    host = bed.follower()
+    lines = [Line(f"id-{n}", f"line-{n}", Owner.FILE, host.follower_id, (f"n{n}.example.com",)) for n in range(1_001)]
+
+    def save(records: Records) -> None:
+        for line in lines:
+            records.lines.save(SYSTEM, line)
+
+    bed.store.write(save)
+    assert len(opened(host).lines) == len(lines)
 
 
 def test_a_long_poll_answers_as_soon_as_there_is_news(bed: Bed) -> None:

@@ -46,7 +46,8 @@ class TrustedProxies:
         if not client:
             return scope
         said = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == HEADER)
-        return {**scope, "client": (self.client_of(client[0], said), client[1])}
+        address = self.client_of(client[0], said)
+        return scope if address == client[0] else {**scope, "client": (address, client[1])}
 
 
 def plain_address(text: str) -> str:

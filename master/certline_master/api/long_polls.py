@@ -10,7 +10,7 @@ from starlette.types import Receive
 from certline_master.domain.ports import Bell
 
 MOST_OF_ONE = 3  # a new request and those that a proxy has not let go of
-MOST_LOOKING = 40  # of those that were told that there may be news: a thread each, and the others go on waiting
+MOST_LOOKING = 20  # of those that were told that there may be news: half of the threads, and the others go on waiting
 
 
 class Seat:

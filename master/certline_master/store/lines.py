@@ -15,13 +15,20 @@ from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Upsert, number, param, several
 from certline_master.store.snapshots import CSR, LINE, snapshots
-from certline_master.store.tables import line_csrs, lines
+from certline_master.store.tables import certificates, line_csrs, lines, orders, versions
 
 _FIND = select(*LINE.columns)
 _PAGE = _FIND.where(lines.c.name > param("after")).order_by(lines.c.name).limit(number("most"))
 _OWN_PAGE = _PAGE.where(SEEN)
 _BY_NAME = _FIND.where(lines.c.name == param("wanted"))
 _BY_ID = _FIND.where(lines.c.id == param("wanted"))
+_OF_ORDER = (
+    _FIND.join(versions, versions.c.line_id == lines.c.id)
+    .join(certificates, certificates.c.version_id == versions.c.id)
+    .join(orders, orders.c.certificate_id == certificates.c.id)
+    .where(orders.c.id == param("wanted"))
+)
+_SEEN_OF_ORDER = _OF_ORDER.where(SEEN)
 _SEEN_BY_NAME, _SEEN_BY_ID = _BY_NAME.where(SEEN), _BY_ID.where(SEEN)
 _SAVE = Upsert(lines, ("id",), [name for name in LINE.names if name != "id"])
 _DELETE = delete(lines).where(lines.c.id == param("wanted"))
@@ -69,6 +76,9 @@ class Lines:
 
     def by_id(self, caller: Caller, line_id: str) -> Line:
         return self._one(caller, _BY_ID, _SEEN_BY_ID, line_id)
+
+    def of_order(self, caller: Caller, order_id: str) -> Line:
+        return self._one(caller, _OF_ORDER, _SEEN_OF_ORDER, order_id)
 
     def save(self, caller: Caller, line: Line) -> None:
         """Raises Conflict when the name is another's or the follower or issuer is missing, and Forbidden for a
