@@ -1,6 +1,6 @@
 """Keys that the master keeps for several hosts, who was given a copy, and what is to be revoked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,7 +24,7 @@ class Key:
     id: str
     name: str
     owner: Owner
-    options: KeyOptions = KeyOptions()
+    options: KeyOptions = field(default_factory=KeyOptions)
     declared: bool = False  # an object of its own; False: made by the master for one line, and named as that
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_master.domain import going_back, staging
+from certline_master.domain import going_back, rollover, staging
 from certline_master.domain.model import (
     Certificate,
     Custody,
@@ -15,6 +15,7 @@ from certline_master.domain.model import (
     LineCsr,
     LineSnapshot,
     Renewal,
+    Slot,
     Version,
     VersionState,
 )
@@ -26,6 +27,7 @@ from certline_master.domain.wish import (
     StopOrder,
     asks_changed,
     custody_changed,
+    fitting_next,
     fitting_requests,
     is_for_this_wish,
     merged_until,
@@ -47,6 +49,10 @@ LONG_CROWDED = timedelta(minutes=10)
 """When to look again while another line's order for the same names is under way: at its due time, within these."""
 
 
+NEXT_KEY_LOOK = timedelta(minutes=10)
+"""When to look again whether a next key is there that is being made."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenVersion:
     """Order the next version: one certificate for each request, each by its own order."""
@@ -56,6 +62,7 @@ class OpenVersion:
     csrs: tuple[LineCsr, ...]
     replaces: tuple[Certificate, ...]  # what it succeeds, for RFC 9773 `replaces`
     reason: str
+    slot: Slot = Slot.CURRENT  # of the keys that the requests are for
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,8 @@ class LookAtDirectory:
     reason: str = "the issuer's profiles are not known yet"
 
 
-Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine | MakeRequest | staging.StagedStep
+_KeyStep = MakeRequest | rollover.KeyStep
+Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine | _KeyStep | staging.StagedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +139,61 @@ def _plan(snapshot: LineSnapshot, now: datetime) -> Plan:
         return _wait_for(running, snapshot, now)
     live = _live(snapshot)
     reason = _reason_to_issue(snapshot, live, now)
-    if reason is None and live is not None:
-        return _watch(snapshot.line, live, now)
+    renews = live is not None and _reason_by_age(snapshot.line, live, now) is not None
+    verdict = rollover.judge(snapshot, live, now, renews=renews)
+    rolls = verdict.reason if verdict.reason and not rollover.is_rolling(snapshot) else None
+    if live is not None and rolls is None and (reason is None or (renews and _is_followed(snapshot, live, now))):
+        return _with_keys(_watch(snapshot.line, live, now), snapshot, verdict, now)
     unwanted = nobody_pulls(snapshot) if live and is_for_this_wish(live, snapshot) else None
     if unwanted:
         return Plan((PauseLine(unwanted),), None, f"paused: {unwanted}")
-    return _issue(snapshot, live, reason or "", now)
+    rolled = _roll(snapshot, live, rolls, reason, now) if rolls else None
+    return rolled or _issue(snapshot, live, reason or "", now)
+
+
+def _with_keys(watched: Plan, snapshot: LineSnapshot, verdict: rollover.Verdict, now: datetime) -> Plan:
+    """What is to be done about keys beside, and when to look at them."""
+    steps = tuple(rollover.steps(snapshot, verdict, now))
+    again = now + NEXT_KEY_LOOK if any(isinstance(step, rollover.MakeNextKey) for step in steps) else None
+    looks = [look for look in (watched.next_look, verdict.look, again) if look]
+    said = "; ".join(text for text in (watched.standing, verdict.refused, verdict.notice) if text)
+    return Plan((*watched.actions, *steps), min(looks, default=None), said)
+
+
+def _is_followed(snapshot: LineSnapshot, live: Version, now: datetime) -> bool:
+    """Whether a staged version for the next key was ordered as the renewal: it is waited for half of what is left."""
+    due = min((renewal.at for renewal in renewals_of(live, snapshot.line)), default=None)
+    ends = min((one.not_after for one in live.certificates if one.not_after), default=None)
+    if due is None or ends is None or not any(one.created >= due for one in rollover.on_its_way(snapshot)):
+        return False
+    return now < due + (ends - due) / 2
+
+
+def _roll(snapshot: LineSnapshot, live: Version | None, why: str, reason: str | None, now: datetime) -> Plan | None:
+    """Order for the next keys; None where the current ones have to do for now."""
+    csrs, line = fitting_next(snapshot), snapshot.line
+    missing = tuple(sorted(set(line.key_types) - {csr.key_type for csr in csrs}))
+    if not missing:
+        held_back = _held_back_until(snapshot, now)
+        if held_back:
+            return Plan((), held_back[0], f"{why}; tried again at {held_back[0]:%Y-%m-%d %H:%M} UTC: {held_back[1]}")
+        return _open(snapshot, live, csrs, why, now, slot=Slot.NEXT)
+    keep = _watch(line, live, now) if live else Plan((), None, "")
+    if line.custody is Custody.MASTER and line.key_id is not None and (lacking := rollover.lacking_next(snapshot)):
+        step = rollover.MakeNextKey(lacking, why)
+        return Plan((*keep.actions, step), now + NEXT_KEY_LOOK, f"{why}; its next key is made")
+    if line.custody is Custody.MASTER:
+        return Plan((MakeRequest(missing, why, Slot.NEXT),), now, f"{why}; the next key's request is made")
+    if reason is not None and not _is_for_a_revoked_key(snapshot):
+        return None
+    whose = f"follower {snapshot.follower.name}" if snapshot.follower else "its follower"
+    return Plan(keep.actions, keep.next_look, f"{why}; waiting for the next key of {whose}")
+
+
+def _is_for_a_revoked_key(snapshot: LineSnapshot) -> bool:
+    over = [version for version in snapshot.versions if version.state is VersionState.REVOKED]
+    pins = {one.spki_sha256 for version in over for one in version.certificates}
+    return any(csr.spki_sha256 in pins for csr in snapshot.csrs)
 
 
 def _wait_for(running: Version, snapshot: LineSnapshot, now: datetime) -> Plan:
@@ -268,7 +325,15 @@ def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datet
     return _open(snapshot, live, csrs, reason, now)
 
 
-def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], reason: str, now: datetime) -> Plan:
+def _open(
+    snapshot: LineSnapshot,
+    live: Version | None,
+    csrs: list[LineCsr],
+    reason: str,
+    now: datetime,
+    *,
+    slot: Slot = Slot.CURRENT,
+) -> Plan:
     issuer = snapshot.issuer
     if issuer is None or issuer.profiles is None:
         return Plan((LookAtDirectory(),), now, reason)
@@ -285,7 +350,7 @@ def _open(snapshot: LineSnapshot, live: Version | None, csrs: list[LineCsr], rea
     if until and until > now:
         return Plan((), until, f"{reason}; more changes are waited for until {until:%H:%M:%S} UTC")
     number = max((version.number for version in snapshot.versions), default=0) + 1
-    action = OpenVersion(number, profile, tuple(csrs), tuple(_replaceable(live, snapshot, now)), reason)
+    action = OpenVersion(number, profile, tuple(csrs), tuple(_replaceable(live, snapshot, now)), reason, slot)
     return Plan((action,), None, reason)
 
 

@@ -67,7 +67,11 @@ _RISE = (
     .values(slot=Slot.CURRENT, moved=param("now", key_materials.c.moved))
 )
 _OF_KEY = select(lines.c.id).where(lines.c.key_id == param("wanted"), lines.c.custody == Custody.MASTER)
-_DONE = update(lines).where(lines.c.id.in_(several("lines")), lines.c.rollover.is_not(None)).values(rollover=null())
+_DONE = (
+    update(lines)
+    .where(lines.c.id.in_(several("lines")), lines.c.rollover.is_not(None))
+    .values(rollover=null(), next_look=param("now", lines.c.next_look))
+)
 
 
 def move_on(session: Session, version_id: str, now: datetime) -> None:
@@ -93,7 +97,7 @@ def rise(session: Session, material: KeyMaterial, now: datetime) -> None:
     session.run(_DROP, place | {"place": Slot.CURRENT})
     if material.slot is Slot.NEXT:
         session.run(_MOVE, place | {"place": Slot.NEXT, "to": Slot.CURRENT, "now": now})
-    session.run(_DONE, {"lines": theirs})
+    session.run(_DONE, {"lines": theirs, "now": now})
 
 
 def _exchange(session: Session, line_id: str, risen: LineCsr, now: datetime) -> None:
@@ -103,7 +107,7 @@ def _exchange(session: Session, line_id: str, risen: LineCsr, now: datetime) -> 
     session.run(_MOVE, place | {"place": Slot.CURRENT, "to": Slot.PREVIOUS})
     session.run(_DROP, place | {"place": risen.slot} if risen.slot is Slot.NEXT else [])
     session.run(_ADD, _CSR.write(risen) | {"line_id": line_id, "slot": Slot.CURRENT, "moved": now})
-    session.run(_DONE, {"lines": [line_id]})
+    session.run(_DONE, {"lines": [line_id], "now": now})
 
 
 def _note(session: Session, line_id: str, pins: dict[str, str], now: datetime) -> None:
