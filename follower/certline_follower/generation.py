@@ -1,21 +1,15 @@
-"""A generation as data: everything one follower installs at one moment, rendered from its lines and settings; pure."""
+"""A generation as data: everything one follower installs at one moment."""
 
 import hashlib
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from certline_follower import parts as contents
-from certline_follower.faults import InstallFault
-from certline_follower.settings import LineSettings, Output, OutputKind, OutputMode, Settings
-from certline_shared import codec
+from certline_follower.output import Folder, OutputMode
+from certline_follower.parts import OutputKind
 from certline_shared.key_types import KeyType
-from certline_shared.messages import time_text
 
 OUTPUTS_FOLDER = "_outputs"  # no line's name begins with an underscore
-
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +19,13 @@ class LineMaterial:
     line: str
     version: int
     key_type: KeyType
-    key_pem: bytes = field(repr=False)
+    key_pem: bytes = field(repr=False)  # encrypted where there is a passphrase
     chain_pem: str
     is_copy: bool = False  # the key is one that the master keeps
+    next_pem: bytes | None = field(default=None, repr=False)  # as key_pem: of outputs that show the next key
+    previous_pem: bytes | None = field(default=None, repr=False)
+    passphrase: bytes | None = field(default=None, repr=False)
+    staged: bool = False  # not live yet: shown by outputs marked so, and by no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,7 @@ class FileContent:
     owner: str | None
     group: str | None
     mode: int
+    recipe: str = ""  # what it was made of, where making it again gives other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,19 @@ class PlacedOutput:
     path: Path
     mode: OutputMode
     source: str  # relative to the generation's folder
+    line: str = ""  # not told by release 0.2.0
+    setting: Path | None = None  # its path in the settings, where another version gets another path
+    is_secret: bool = False  # there is a key in it
+    is_passing: bool = False  # removed, not left behind, once it is not wanted any more
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLink:
+    """A link beside the outputs that leads to one of them."""
+
+    path: Path
+    target: str  # as it stands in the link
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,9 @@ class Generation:
     outputs: tuple[PlacedOutput, ...]
     facts: LinesFacts
     digest: str
+    links: tuple[PlacedLink, ...] = ()
+    folders: tuple[Folder, ...] = ()  # to be made where missing, outermost first
+    left_out: tuple[str, ...] = ()  # outputs that cannot be written, and why
 
     @property
     def lines(self) -> dict[str, int]:
@@ -98,6 +113,9 @@ class InstalledGeneration:
     installed_at: str
     outputs: tuple[PlacedOutput, ...]
     facts: LinesFacts
+    links: tuple[PlacedLink, ...] = ()
+    left_out: tuple[str, ...] = ()
+    recipes: Mapping[str, str] = field(default_factory=dict)  # by source, see FileContent
 
     @property
     def lines(self) -> dict[str, int]:
@@ -105,123 +123,11 @@ class InstalledGeneration:
         return versions_of(self.facts)
 
 
-def render(materials: Sequence[LineMaterial], settings: Settings, number: int) -> Generation:
-    """The generation that shows these versions (at most one per line and key type) under these settings.
-
-    Raises InstallFault when a key, certificate and chain do not belong together, or a line is not in the settings.
-    """
-    by_line = _by_line(materials, settings)
-    files: dict[str, FileContent] = {}
-    facts: dict[str, tuple[LineFacts, ...]] = {}
-    outputs: list[PlacedOutput] = []
-    for line in (line for line in settings.lines if line.name in by_line):
-        types = dict(sorted(by_line[line.name].items(), key=lambda one: _place(one[0], line)))
-        facts[line.name] = tuple(map(_facts, types.values()))
-        parts = {key_type: _parts(material) for key_type, material in types.items()}
-        for key_type, kinds in parts.items():
-            files |= {file_of(line.name, key_type, kind): _own(kind, data) for kind, data in kinds.items()}
-        for output in shown_outputs(line, tuple(types)):
-            shown = parts[output.key_type if output.key_type in parts else next(iter(parts))]
-            placed = PlacedOutput(output.path, output.mode, source_of(output.path))
-            files[placed.source] = FileContent(shown[output.kind], output.owner, output.group, output.permissions)
-            outputs.append(placed)
-    return Generation(number, files, tuple(outputs), facts, _digest(files, outputs, facts))
-
-
-def _by_line(materials: Sequence[LineMaterial], settings: Settings) -> dict[str, dict[KeyType, LineMaterial]]:
-    """Raises InstallFault."""
-    known, found = {line.name for line in settings.lines}, dict[str, dict[KeyType, LineMaterial]]()
-    for one in materials:
-        if one.line not in known:
-            raise InstallFault(f"line {one.line!r} is not in the settings: {settings.file} must have it, and once")
-        if one.key_type in found.get(one.line, {}):
-            raise InstallFault(f"line {one.line!r} stands twice among what is to be installed ({one.key_type})")
-        found.setdefault(one.line, {})[one.key_type] = one
-    return found
-
-
-def _place(key_type: KeyType, line: LineSettings) -> int:
-    """In the order of the settings; what they have no more comes last."""
-    return line.key_types.index(key_type) if key_type in line.key_types else len(line.key_types)
-
-
-def shown_outputs(line: LineSettings, types: Collection[KeyType]) -> tuple[Output, ...]:
-    """The outputs for which there is something to show.
-
-    One of a key type that is not here yet waits; but while none of the line's types is, all show what it had before.
-    """
-    has_none = not set(types) & set(line.key_types)
-    return tuple(output for output in line.outputs if has_none or output.key_type in types)
-
-
 def file_of(line: str, key_type: KeyType, kind: OutputKind) -> str:
     """Where a generation holds a form of a line's certificate, relative to its folder."""
     return f"{line}/{key_type}/{kind}.pem"
 
 
-def permissions(kind: OutputKind) -> int:
-    """The mode of a file of that kind where none is set."""
-    return 0o600 if contents.bears_key(contents.order_of(kind)) else 0o644
-
-
-def _own(kind: OutputKind, data: bytes) -> FileContent:
-    return FileContent(data, None, None, permissions(kind))
-
-
 def source_of(path: Path) -> str:
     """The same in every generation whatever the output's kind, owner or mode, so that its link never has to change."""
     return f"{OUTPUTS_FOLDER}/{hashlib.sha256(bytes(path)).hexdigest()[:12]}-{path.name[-40:]}"
-
-
-def _facts(material: LineMaterial) -> LineFacts:
-    """Raises InstallFault unless key, certificate and chain belong together."""
-    from certline_shared import certificates, keys  # late: `status` and idle turns read generations without them
-
-    what = f"line {material.line!r}, version {material.version}"
-    try:
-        key = keys.from_pem(material.key_pem)
-        key_type = keys.key_type_of(key)
-        leaf = certificates.read_chain(material.chain_pem)
-    except ValueError as error:
-        raise InstallFault(f"{what}: {error}") from None
-    if not certificates.matches(key, material.chain_pem):
-        raise InstallFault(f"{what}: the certificate was made for another key: it is not installed")
-    if key_type != material.key_type:
-        raise InstallFault(f"{what}: the key is {key_type}, not {material.key_type}: it is not installed")
-    ends = time_text(leaf.not_after)
-    return LineFacts(
-        material.version,
-        key_type,
-        leaf.serial,
-        leaf.spki_sha256,
-        leaf.names,
-        ends,
-        is_copy=material.is_copy,
-        not_before=time_text(leaf.not_before),
-    )
-
-
-def _parts(material: LineMaterial) -> dict[OutputKind, bytes]:
-    blocks = [block.encode() + b"\n" for block in _CERTIFICATE.findall(material.chain_pem)]
-    key = material.key_pem.strip() + b"\n"
-    chain = b"".join(blocks)
-    # Key first in the combined file: Postfix wants it so (smtpd_tls_chain_files), HAProxy takes any order.
-    return {
-        "key": key,
-        "cert": blocks[0],
-        "chain": b"".join(blocks[1:]),
-        "fullchain": chain,
-        "combined": key + chain,
-    }
-
-
-def _digest(files: Mapping[str, FileContent], outputs: Sequence[PlacedOutput], facts: LinesFacts) -> str:
-    content = {
-        "files": {
-            path: [file.owner, file.group, file.mode, hashlib.sha256(file.data).hexdigest()]
-            for path, file in files.items()
-        },
-        "outputs": [[str(output.path), output.mode, output.source] for output in outputs],
-        "lines": {name: [[one.key_type, one.version] for one in types] for name, types in facts.items()},
-    }
-    return hashlib.sha256(codec.canonical(content)).hexdigest()

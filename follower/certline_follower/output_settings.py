@@ -10,7 +10,7 @@ from typing import cast, get_args
 from certline_follower import accounts, parts, patterns
 from certline_follower.output import PASSING_FIELDS, Folder, Output, OutputMode
 from certline_follower.parameters import CURVES, GROUPS, Curve, Group
-from certline_follower.parts import CONTAINERS, PARTS, OutputKind, Part
+from certline_follower.parts import CONTAINERS, OUTPUT_KINDS, PARTS, OutputKind, Part
 from certline_follower.patterns import BadPattern
 from certline_follower.toml_reading import Table
 from certline_shared.key_types import KeyType
@@ -104,32 +104,31 @@ def _output(table: Table, common: Common, key_type: KeyType, folders: Mapping[st
 
 
 def _content(table: Table) -> tuple[OutputKind, tuple[Part, ...]]:
-    order = table.texts("parts", '["certificate", "chain"]')
+    """Where parts are set, the kind only says what the file is, for hooks."""
+    order, kinds = table.texts("parts", '["certificate", "chain"]'), [one for one in OUTPUT_KINDS if one != "parts"]
     if order is None:
         table.needed_text("kind", "fullchain")
-        kinds = [one for one in get_args(OutputKind) if one != "parts"]
         return cast("OutputKind", table.choice("kind", kinds)), ()
-    if table.raw("kind") is not None:
-        raise table.fault("kind", "stands beside parts: keep one of the two")
+    kind = cast("OutputKind", table.choice("kind", kinds) or "parts")
     for one in order:
         if one not in PARTS:
             raise table.fault("parts", f"{one!r} is unknown: choose among {', '.join(PARTS)}")
     if not order or len(set(order)) < len(order):
         raise table.fault("parts", 'is empty or has one twice: write, for example, parts = ["certificate", "dh"]')
-    return "parts", cast("tuple[Part, ...]", order)
+    if kind in CONTAINERS:
+        raise table.fault("parts", f"{kind} has parts of its own: remove them, or choose another kind")
+    return kind, cast("tuple[Part, ...]", order)
 
 
 def _check_parameters(table: Table, common: Common, kind: OutputKind, order: tuple[Part, ...]) -> None:
     """Only where the file itself asks for them: a preset goes without."""
-    if common.dh is None and common.ec is None and not set(order) - {"dh", "ec"}:
-        if table.is_stand_in:
-            return
-        what = "kind" if kind == "params" else "parts"
-        raise table.fault(what, 'there are no parameters: give the line dh = "ffdhe2048", or ec = "secp384r1"')
-    for part, value in (("dh", common.dh), ("ec", common.ec)):
-        if kind == "parts" and part in order and value is None and not table.is_stand_in:
-            known = ", ".join(GROUPS if part == "dh" else CURVES)
-            raise table.fault("parts", f"{part} is nothing here: give the line {part} = one of {known}")
+    if table.is_stand_in:
+        return
+    if kind == "params" and common.dh is None and common.ec is None:
+        raise table.fault("kind", 'there are no parameters: give the line dh = "ffdhe2048", or ec = "secp384r1"')
+    for part, value, known in (("dh", common.dh, GROUPS), ("ec", common.ec, CURVES)):
+        if kind != "params" and part in order and value is None:
+            raise table.fault("parts", f"there is no {part} to write: give the line {part} = one of {', '.join(known)}")
 
 
 def _values(common: Common, key_type: KeyType, server: str | None) -> dict[str, str]:
@@ -156,6 +155,8 @@ def _folders(table: Table, folders: Mapping[str, str], values: Mapping[str, str]
 
 def _password_file(table: Table, kind: OutputKind, folder: Path) -> Path | None:
     text = table.text("password_file")
+    if text is None and kind == "pkcs12-legacy":
+        raise table.fault("password_file", "is missing: a container of the old kind cannot go without a password")
     if text is None:
         return None
     if kind not in CONTAINERS:

@@ -12,6 +12,7 @@ Pieces = Mapping[Part, bytes]
 """What there is of a line and key type; what is not there, or not wanted, is left out."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
+OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 # Key first in the combined file: Postfix wants it so (smtpd_tls_chain_files), HAProxy takes any order.
 ORDER: Mapping[OutputKind, tuple[Part, ...]] = {
     "key": ("key",),
@@ -38,10 +39,10 @@ _WHY: Mapping[Part, str] = {
 
 
 def order_of(kind: OutputKind, parts: tuple[Part, ...] = ()) -> tuple[Part, ...]:
-    """The parts of an output; `parts` are those of kind `parts`."""
+    """The parts of an output: those that are set, else those of its kind."""
     if kind in CONTAINERS:
         return ("key", "certificate", "chain")
-    return parts if kind == "parts" else ORDER[kind]
+    return parts or ORDER.get(kind, ())
 
 
 def bears_key(parts: Iterable[Part]) -> bool:

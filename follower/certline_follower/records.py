@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from certline_follower.generation import Generation, InstalledGeneration, LineFacts, PlacedOutput
+from certline_follower.generation import Generation, InstalledGeneration, LineFacts, PlacedLink, PlacedOutput
 from certline_follower.settings import OutputMode
 from certline_shared import codec
 from certline_shared.key_types import KeyType
@@ -50,6 +50,17 @@ class _Output:
     path: str
     mode: str
     source: str
+    line: str = ""  # this and what follows: not in 0.2.0
+    setting: str = ""
+    is_secret: bool = False
+    is_passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    path: str
+    target: str
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +84,33 @@ class _Record:
     lines: dict[str, _Line]  # of the first key type
     format: int
     further: dict[str, tuple[_Line, ...]] = field(default_factory=dict)  # of the others; none in 0.2.0
+    links: tuple[_Link, ...] = ()
+    left_out: tuple[str, ...] = ()
+    recipes: dict[str, str] = field(default_factory=dict)
 
 
 def write_generation(generation: Generation, former: int | None, installed_at: str) -> bytes:
-    outputs = tuple(_Output(str(output.path), output.mode, output.source) for output in generation.outputs)
     lines = {name: tuple(map(_line, types)) for name, types in generation.facts.items()}
-    first = {name: types[0] for name, types in lines.items()}
-    further = {name: types[1:] for name, types in lines.items() if types[1:]}
-    return codec.write(_Record(generation.digest, former, installed_at, outputs, first, FORMAT, further)) + b"\n"
+    record = _Record(
+        digest=generation.digest,
+        former=former,
+        installed_at=installed_at,
+        outputs=tuple(map(_output, generation.outputs)),
+        lines={name: types[0] for name, types in lines.items()},
+        format=FORMAT,
+        further={name: types[1:] for name, types in lines.items() if types[1:]},
+        links=tuple(_Link(str(link.path), link.target, link.line) for link in generation.links),
+        left_out=generation.left_out,
+        recipes={source: file.recipe for source, file in generation.files.items() if file.recipe},
+    )
+    return codec.write(record) + b"\n"
+
+
+def _output(placed: PlacedOutput) -> _Output:
+    setting = str(placed.setting) if placed.setting else ""
+    return _Output(
+        str(placed.path), placed.mode, placed.source, placed.line, setting, placed.is_secret, placed.is_passing
+    )  # fmt: skip
 
 
 def _line(facts: LineFacts) -> _Line:
@@ -94,9 +124,30 @@ def read_generation(body: bytes, number: int) -> InstalledGeneration:
     """Raises ValueError for anything that `write_generation` of this version did not write."""
     record = codec.read(_Record, body, most_bytes=MOST_BYTES)
     _check_format(record.format)
-    outputs = tuple(PlacedOutput(Path(o.path), cast("OutputMode", o.mode), o.source) for o in record.outputs)
     facts = {name: tuple(map(_facts, (first, *record.further.get(name, ())))) for name, first in record.lines.items()}
-    return InstalledGeneration(number, record.digest, record.former, record.installed_at, outputs, facts)
+    return InstalledGeneration(
+        number=number,
+        digest=record.digest,
+        former=record.former,
+        installed_at=record.installed_at,
+        outputs=tuple(map(_placed, record.outputs)),
+        facts=facts,
+        links=tuple(PlacedLink(Path(link.path), link.target, link.line) for link in record.links),
+        left_out=record.left_out,
+        recipes=record.recipes,
+    )
+
+
+def _placed(output: _Output) -> PlacedOutput:
+    return PlacedOutput(
+        path=Path(output.path),
+        mode=cast("OutputMode", output.mode),
+        source=output.source,
+        line=output.line,
+        setting=Path(output.setting) if output.setting else None,
+        is_secret=output.is_secret,
+        is_passing=output.is_passing,
+    )
 
 
 def _facts(line: _Line) -> LineFacts:

@@ -10,7 +10,8 @@ from pathlib import Path
 from certline_follower import settings
 from certline_follower.disk import Installer
 from certline_follower.faults import InstallFault
-from certline_follower.generation import LineMaterial, render
+from certline_follower.generation import LineMaterial
+from certline_follower.rendering import render
 from certline_shared.clock import SystemClock
 from certline_shared.key_types import KeyType
 

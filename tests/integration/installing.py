@@ -12,7 +12,8 @@ from pathlib import Path
 
 from certline_follower import settings
 from certline_follower.disk import Installer
-from certline_follower.generation import LineMaterial, render
+from certline_follower.generation import LineMaterial
+from certline_follower.rendering import render
 from certline_shared.clock import SystemClock
 from tests.unit.follower.makers import material
 

@@ -10,7 +10,7 @@ import pytest
 
 from certline_follower import settings
 from certline_follower.faults import InstallFault
-from certline_follower.generation import render
+from certline_follower.rendering import render
 from tests.integration.installing import SETTINGS, Host, materials, reader
 from tests.testbed.parts import require
 from tests.unit.follower.makers import material

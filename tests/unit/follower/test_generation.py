@@ -7,8 +7,8 @@ import pytest
 
 from certline_follower import records
 from certline_follower.faults import InstallFault
-from certline_follower.generation import render
 from certline_follower.records import NOTHING, Entry, Placement, Swap
+from certline_follower.rendering import render
 from certline_follower.settings import Output
 from certline_shared.codec import BadMessage
 from certline_shared.key_types import KeyType
