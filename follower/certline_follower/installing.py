@@ -6,8 +6,9 @@ from dataclasses import replace
 from certline_follower import hook_causes, reloading, undoing
 from certline_follower.choosing import Install
 from certline_follower.faults import InstallFault
-from certline_follower.generation import LineMaterial, render
+from certline_follower.generation import LineMaterial
 from certline_follower.host import Host, StepFailed
+from certline_follower.rendering import render
 from certline_follower.settings import LineSettings
 from certline_follower.state import Pending, Shown, State, VersionRef, swapped
 from certline_shared.failpoints import failpoint
