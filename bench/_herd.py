@@ -12,6 +12,8 @@ from certline_shared import enrolment, messages, sealing, signing
 from certline_shared.messages import EnrolRequest
 from certline_shared.signing import RequestParts
 
+LONGEST_WAIT = 55
+SHORTEST_PAUSE, LONGEST_PAUSE = 10.0, 1800.0  # of a follower whose request failed
 ADDRESSES = 200
 """Loopback addresses that the followers come from: a master limits what one address may hold open."""
 
@@ -22,7 +24,8 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
-    converged: dict[str, float] = field(default_factory=dict)  # by follower: when it had its 200 or 304
+    converged: dict[str, float] = field(default_factory=dict)  # by follower: when it had what it asks for
+    open: int = 0  # requests that are not answered yet
 
     def quantile(self, share: float) -> float:
         ordered = sorted(self.seconds)
@@ -142,24 +145,35 @@ class Herd:
         await asyncio.gather(*(one(follower) for follower in self.followers[:count]))
         return tally
 
-    async def come_back(self, within: float, deadline: float) -> Tally:
+    async def come_back(self, spread: float, deadline: float) -> Tally:
         """After an outage each tries within that time, and again by the follower's rules, until it was served."""
         tally, began = Tally(), time.monotonic()
-
-        async def one(follower: Simulated) -> None:
-            await asyncio.sleep(CHANCE.uniform(0, within))
-            pause = 10.0
-            while time.monotonic() - began < deadline:
-                answer = await _timed(follower, Simulated.poll, tally)
-                if answer and answer.status in (200, 304):
-                    tally.converged[follower.identity.follower_id] = time.monotonic() - began
-                    return
-                told = float(answer.headers.get("retry-after", "0")) if answer else 0.0
-                await asyncio.sleep(max(told, CHANCE.uniform(0, pause)))
-                pause = min(pause * 2, 1800)
-
-        await asyncio.gather(*(one(follower) for follower in self.followers))
+        tries = [self._until(follower, (200, 304), spread, 0, tally) for follower in self.followers]
+        await within(deadline, [asyncio.create_task(one) for one in tries])
+        tally.converged = {name: at - began for name, at in tally.converged.items()}
         return tally
+
+    def wait_for_news(self, spread: float, tally: Tally) -> "list[asyncio.Task[None]]":
+        """Each opens a long-poll within that time, and again by the follower's rules, until it is told of a change."""
+        waits = [self._until(follower, (200,), spread, LONGEST_WAIT, tally) for follower in self.followers]
+        return [asyncio.create_task(one) for one in waits]
+
+    async def _until(
+        self, follower: Simulated, wanted: tuple[int, ...], spread: float, wait: int, tally: Tally
+    ) -> None:
+        await asyncio.sleep(CHANCE.uniform(0, spread))
+        pause = SHORTEST_PAUSE
+        while True:
+            answer = await _timed(follower, lambda one: one.poll(wait), tally)
+            if answer and answer.status in wanted:
+                tally.converged[follower.identity.follower_id] = time.monotonic()
+                return
+            told = float(answer.headers.get("retry-after", "0")) if answer else 0.0
+            if answer and answer.status == 304 and not told:  # it waited in vain
+                pause = SHORTEST_PAUSE
+                continue
+            await asyncio.sleep(max(told, CHANCE.uniform(0, pause)))
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def enrol(self, invitations: Sequence[Invitation], at_once: int) -> Tally:
         """Hosts that have a token each: keys, MAC and signature as the follower makes them."""
@@ -197,14 +211,24 @@ def _enrolment(host: Simulated, invitation: Invitation) -> tuple[str, str, str, 
     return "POST", "/v1/enroll", "", body, invitation.token_id
 
 
+async def within(seconds: float, tasks: "list[asyncio.Task[None]]") -> None:
+    """What is not done by then is given up."""
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+
+
 async def _timed(follower: Simulated, act: Callable[[Simulated], Awaitable[Answer]], tally: Tally) -> Answer | None:
     began = time.monotonic()
+    tally.open += 1
     try:
         answer = await act(follower)
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as fault:
         follower.close()
         tally.statuses[type(fault).__name__] += 1
         return None
+    finally:
+        tally.open -= 1
     tally.seconds.append(time.monotonic() - began)
     tally.statuses[str(answer.status)] += 1
     return answer
