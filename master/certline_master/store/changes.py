@@ -31,6 +31,9 @@ _UNSEEN_TABLES = frozenset(
         "sealed_keys",  # made while a manifest is, for that one follower
         "seals",
         "secrets",
+        "tlsa_looks",
+        "tlsa_records",
+        "tlsa_wants",
         "zones",
     }
 )

@@ -10,7 +10,7 @@ from sqlalchemy import delete, null, select, update
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.errors import Forbidden, NotFound
 from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner, Slot
-from certline_master.store import ending
+from certline_master.store import ending, tlsa
 from certline_master.store.changes import UNSEEN
 from certline_master.store.scope import SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Upsert, number, param, several
@@ -89,6 +89,7 @@ class Lines:
             self._check_own(caller, line)
         with self._session.all_or_nothing(f"there is another line {line.name!r}, or its follower or issuer is gone"):
             self._session.run(_SAVE.on(self._session), LINE.write(line))
+        tlsa.look_anew(self._session, line.id, wishes=bool(line.options.tlsa), now=self._session.clock.now())
 
     def delete(self, caller: Caller, name: str) -> None:
         """Forbidden for a follower where the operator keeps the line."""

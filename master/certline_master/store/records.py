@@ -19,6 +19,7 @@ from certline_master.store.seals import Seals
 from certline_master.store.secrets import Secrets
 from certline_master.store.session import Session
 from certline_master.store.standings import Standings
+from certline_master.store.tlsa import TlsaLedger
 from certline_master.store.tokens import Tokens
 from certline_master.store.versions import Versions
 from certline_master.store.waves import Waves
@@ -106,6 +107,10 @@ class SqlRecords:
     @cached_property
     def revocations(self) -> Revocations:
         return Revocations(self.session)
+
+    @cached_property
+    def tlsa(self) -> TlsaLedger:
+        return TlsaLedger(self.session)
 
     @cached_property
     def data_keys(self) -> DataKeys:

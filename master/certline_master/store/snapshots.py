@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ from certline_master.store.tables import (
     orders,
     versions,
 )
+from certline_master.store.tlsa import TlsaLedger
 from certline_master.store.versions import VERSION, with_certificates
 
 LINE = Shape(Line, lines)
@@ -116,6 +118,8 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
     unpulled = {row.line_id: row.unpulled for row in session.rows(_UNPULLED, wanted)}
     keys = held_keys.of(session, wishes.values(), history, csrs)
     under_way = session.rows(_UNDER_WAY, {"hashes": list({names_sha256(line.names) for line in wishes.values()})})
+    dane = [line.id for line in wishes.values() if line.options.tlsa]
+    ledger = TlsaLedger(session).of_lines(SYSTEM, dane)
     until = Instance(session).get(SYSTEM, HELD_UNTIL)
     held_until = datetime.fromisoformat(until) if until else None
 
@@ -127,7 +131,7 @@ def snapshots(session: Session, line_ids: Sequence[str]) -> list[LineSnapshot]:
         held = current, tuple(history[line.id])
         missed = unpulled.get(line.id, 0)
         made = LineSnapshot(line, issuer, *held, follower, busy, missed, held_until=held_until)
-        return keys.into(made, csrs[line.id])
+        return keys.into(replace(made, tlsa=tuple(ledger.get(line.id, ()))), csrs[line.id])
 
     return [one(wishes[line_id]) for line_id in line_ids if line_id in wishes]
 

@@ -1,6 +1,7 @@
 """All tables. Columns have the names of the domain's fields; what is there for the store's own use is marked so."""
 
 from certline_master.store.tables_base import metadata
+from certline_master.store.tables_dane import tlsa_looks, tlsa_records, tlsa_wants
 from certline_master.store.tables_keys import key_copies, key_materials, keys, revocations, sealed_keys
 from certline_master.store.tables_lines import (
     LIVE_ORDER,
@@ -63,6 +64,9 @@ __all__ = [
     "sealed_keys",
     "seals",
     "secrets",
+    "tlsa_looks",
+    "tlsa_records",
+    "tlsa_wants",
     "versions",
     "waves",
     "zones",

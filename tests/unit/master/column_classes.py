@@ -123,4 +123,11 @@ CLASSES = {
         "created": TIMES, "due": TIMES, "follower": NAMES, "deadline": TIMES, "attempts": PUBLIC, "error": TEXT,
         "ended": TIMES,
     },
+    "tlsa_records": {
+        "id": HASHED, "name": NAMES, "rdata": PUBLIC, "zone": NAMES, "state": PUBLIC, "since": TIMES,
+        "sent_ttl": PUBLIC, "former_ttl": PUBLIC, "serials": PUBLIC, "sent": TIMES, "visible_since": TIMES,
+        "error": TEXT,
+    },
+    "tlsa_wants": {"record_id": HASHED, "line_id": ID, "ttl": PUBLIC},
+    "tlsa_looks": {"line_id": ID, "due": TIMES},
 }  # fmt: skip

@@ -16,6 +16,7 @@ from certline_master.domain.ports.authorities import (
     RenewalWindow,
 )
 from certline_master.domain.ports.challenges import DnsView, Solver, Visibility
+from certline_master.domain.ports.dane import TlsaRecords, TlsaSight, TlsaView, TlsaWriter
 from certline_master.domain.ports.hosts import (
     Counted,
     EnrolmentToken,
@@ -69,6 +70,10 @@ __all__ = [
     "Solver",
     "StandingRecords",
     "Store",
+    "TlsaRecords",
+    "TlsaSight",
+    "TlsaView",
+    "TlsaWriter",
     "TokenRecords",
     "VersionRecords",
     "Visibility",

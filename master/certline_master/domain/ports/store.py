@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from certline_master.domain.ports.dane import TlsaRecords
 from certline_master.domain.ports.hosts import FollowerRecords, GroupRecords, IdentityRecords, IntroductionRecords
 from certline_master.domain.ports.keys import KeyRecords, RevocationRecords
 from certline_master.domain.ports.lines import LineRecords, StandingRecords, VersionRecords, WaveRecords
@@ -63,6 +64,8 @@ class Records(Protocol):
     def keys(self) -> KeyRecords: ...
     @property
     def revocations(self) -> RevocationRecords: ...
+    @property
+    def tlsa(self) -> TlsaRecords: ...
 
 
 class Store(Protocol):
