@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from certline_master.cli import yaml_reader
+from certline_master.cli.effective_lines import DEFAULTS, SETTINGS, line_body, line_faults
 from certline_master.cli.failures import WRONG, CommandFailed
-from certline_master.cli.fleet_shape import Around, FleetPart, LinePart, ZonePart, json_schema
+from certline_master.cli.fleet_shape import Around, FleetPart, ZonePart, json_schema
 from certline_master.cli.yaml_reader import Document, YamlFault, escaped
-from certline_master.domain.model import Custody
 from certline_shared.names import BadName, normalise
 
 __all__ = ["FleetFile", "json_schema", "read"]
@@ -36,7 +36,7 @@ class FleetFile:
         return _told(self.path, faults) if faults else None
 
     def _placed(self, pointer: str, detail: str) -> Fault:
-        pointer = pointer.removeprefix("/desired")
+        pointer = pointer.removeprefix("/desired").replace("/options/", "/", 1)
         section, _, rest = pointer.removeprefix("/").partition("/")
         name, _, member = rest.partition("/")
         place = f"/{section}/{escaped(self._spelled(section, name))}"
@@ -53,10 +53,17 @@ class FleetFile:
         if (section, member) == ("zones", "settings"):
             setting, colon, said = detail.partition(": ")
             member, detail = (setting, said) if colon and f"{place}/{setting}" in self.document.lines else ("", detail)
+        if section == "lines" and self._inherits(place, member.partition("/")[0]):
+            place = "/defaults"
         if section == "zones":
             member = member.removeprefix("settings/")
         pointer = f"{place}/{member}" if member else place
         return self.document.line_of(pointer), pointer, detail
+
+    def _inherits(self, place: str, member: str) -> bool:
+        line = self.desired["lines"].get(place.removeprefix("/lines/"), {})
+        inherited: dict[str, str] = line.get("options", {}).get("inherited", {})
+        return inherited.get(member) == DEFAULTS
 
     def _spelled(self, section: str, name: str) -> str:
         """How the file spells a name that the master has in its normal form."""
@@ -86,6 +93,8 @@ def read(path: Path, environ: Mapping[str, str] | None = None) -> FleetFile:
         fleet = FleetPart.model_validate(data, context=around)
     except ValidationError as fault:
         faults += _of_shape(fault, document, {place for _, place, _ in faults})
+    else:
+        faults += [(document.line_of(place), place, text) for place, text in line_faults(fleet)]
     if faults:
         raise CommandFailed(_told(path, faults), WRONG)
     return FleetFile(path, _desired(fleet), document)
@@ -109,7 +118,10 @@ _EMPTY = "is empty: write a value, or remove it"
 
 
 def _without_empty_sections(data: Any) -> Any:
-    """`lines:` with everything below commented out is no line, and `web-1:` a follower without grants."""
+    """`lines:` with everything below commented out is no line, and `web-1:` a follower without grants.
+
+    `null` at a setting of lines switches off what stands further out.
+    """
     if not isinstance(data, dict):
         return data
     data = {
@@ -122,7 +134,7 @@ def _without_empty_sections(data: Any) -> Any:
 
 
 def _empty(value: Any, pointer: str) -> Iterator[str]:
-    if value is None:
+    if value is None and not _switches_off(pointer):
         yield pointer
     inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
@@ -131,6 +143,12 @@ def _empty(value: Any, pointer: str) -> Iterator[str]:
         inside = enumerate(value)
     for key, item in inside:
         yield from _empty(item, f"{pointer}/{escaped(str(key))}")
+
+
+def _switches_off(pointer: str) -> bool:
+    section, _, member = pointer.removeprefix("/").rpartition("/")
+    depth = {"defaults": 0, "lines": 1, "keys": 1}.get(section.partition("/")[0])
+    return member in SETTINGS and section.count("/") == depth
 
 
 def _of_shape(error: ValidationError, document: Document, told: set[str]) -> Iterator[Fault]:
@@ -188,21 +206,12 @@ def _desired(fleet: FleetPart) -> dict[str, Any]:
             name: follower.model_dump(mode="json", exclude_defaults=True) for name, follower in fleet.followers.items()
         },
         "groups": {name: group.model_dump(mode="json", exclude_defaults=True) for name, group in fleet.groups.items()},
-        "lines": {name: _line(line) for name, line in fleet.lines.items()},
+        "lines": {name: line_body(fleet, name, line) for name, line in fleet.lines.items()},
     }
 
 
 def _issuer(part: dict[str, Any]) -> dict[str, Any]:
     return _given({"ca_certificates" if member == "ca_file" else member: value for member, value in part.items()})
-
-
-def _line(line: LinePart) -> dict[str, Any]:
-    usual = {"custody"} if line.custody is Custody.FOLLOWER else set()
-    body = _given(line.model_dump(mode="json", exclude={*usual, "rollout"}))
-    if line.rollout is None:
-        return body
-    rollout = {member: value for member, value in line.rollout.model_dump().items() if value not in (None, "")}
-    return body | {"rollout": rollout}
 
 
 def _zone(zone: ZonePart) -> dict[str, Any]:

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cryptography import x509
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.json_schema import GenerateJsonSchema
 
 from certline_master.domain.model import Custody
-from certline_shared.keys import KeyType
+from certline_master.domain.naming import names_in_full
+from certline_shared.keys import BadRequest, KeyType, csr_from_pem, read_csr
 
 MOST_BYTES = 1_000_000  # of a file that the fleet file refers to
 
@@ -64,6 +73,47 @@ def _around(info: ValidationInfo) -> Around:
     return info.context if isinstance(info.context, Around) else Around(Path(), os.environ)
 
 
+def _names_in_full(written: Any) -> Any:
+    """What is no text is left to be told by its place."""
+    hosts = [host for part in written.values() for host in part] if _is_by_zone(written) else written
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        return written
+    return names_in_full(written)
+
+
+def _is_by_zone(written: Any) -> bool:
+    return isinstance(written, dict) and all(isinstance(part, list) for part in written.values())
+
+
+def _requests(references: Any, info: ValidationInfo) -> Any:
+    """The requests themselves, in PEM form; a private key that stands beside one is not read on."""
+    references = [references] if isinstance(references, str) else references
+    if not isinstance(references, list) or not all(isinstance(one, str) for one in references):
+        return references
+    return [_request(one, info) for one in references]
+
+
+def _request(reference: str, info: ValidationInfo) -> str:
+    kind, colon, path = reference.partition(":")
+    if not colon or kind != "file" or not path:
+        raise ValueError("a request does not stand in this file: write file:PATH")
+    text = _file(path, info)
+    if "PRIVATE KEY" in text:
+        raise ValueError(f"{path} holds a private key: name a file that holds the request only")
+    try:
+        read_csr(csr_from_pem(text))
+    except BadRequest as fault:
+        raise ValueError(f"{path}: {fault}") from None
+    return text
+
+
+_HOSTS = {"type": "array", "items": {"type": "string"}}
+_NAMES_SCHEMA = {"anyOf": [_HOSTS, {"type": "object", "additionalProperties": _HOSTS}]}
+_FILE_SCHEMA = {"type": "string", "pattern": "^file:."}
+_REQUESTS_SCHEMA = {"anyOf": [_FILE_SCHEMA, {"type": "array", "items": _FILE_SCHEMA}]}
+
+Names = Annotated[list[str], BeforeValidator(_names_in_full), WithJsonSchema(_NAMES_SCHEMA)]
+Requests = Annotated[list[str], BeforeValidator(_requests), WithJsonSchema(_REQUESTS_SCHEMA)]
 CaFile = Annotated[str, AfterValidator(_certificates)]
 Secret = Annotated[str, Field(repr=False, json_schema_extra={"pattern": "^(file|env):."}), AfterValidator(_secret)]
 
@@ -90,12 +140,6 @@ class ZonePart(_Part):
     secret: Secret = Field(default="", description="file:PATH or env:NAME of the TSIG key, base64")
 
 
-def _needed_by_custody(follower: str, info: ValidationInfo) -> str:
-    if not follower and info.data.get("custody") is Custody.FOLLOWER:
-        raise ValueError("is missing: name the host that keeps the key, or write `custody: master`")
-    return follower
-
-
 class RolloutPart(_Part):
     canaries: list[str] = Field(min_length=1, description="followers that get a new version first")
     wave: Annotated[int, Field(ge=1)] | None = Field(
@@ -106,19 +150,34 @@ class RolloutPart(_Part):
     )
 
 
-class LinePart(_Part):
-    custody: Annotated[Custody, Field(strict=False)] = Field(
-        default=Custody.FOLLOWER,
+class LineSettings(_Part):
+    """What a line may say, and `defaults` for all lines; `null` switches off what stands further out."""
+
+    custody: Annotated[Custody, Field(strict=False)] | None = Field(
+        default=None,
         description="master: the master makes the key and seals it to each follower that may pull the line",
     )
-    follower: Annotated[str, AfterValidator(_needed_by_custody)] = Field(
-        default="", validate_default=True, description="the follower that gets the certificate and keeps its key"
+    issuer: str | None = Field(default=None, description="left out: the default issuer")
+    profile: str | None = Field(default=None, description="left out: the issuer's")
+    key_types: list[Annotated[KeyType, Field(strict=False)]] | None = Field(
+        default=None, description="a certificate of each is ordered; left out: ecdsa-p256"
     )
-    names: list[str] = Field(min_length=1, description="the certificate's DNS names")
-    issuer: str = Field(default="", description="left out: the default issuer")
-    profile: str = Field(default="", description="left out: the issuer's")
-    key_types: list[Annotated[KeyType, Field(strict=False)]] = [KeyType.ECDSA_P256]
     rollout: RolloutPart | None = Field(default=None, description="waves; left out: all followers at once")
+    renew_before: str | None = Field(
+        default=None, description="30d, 42.42d or 33% of the lifetime left; an earlier window of the CA counts"
+    )
+    renew_after: str | None = Field(default=None, description="7d: at that age; it counts before renew_before")
+    must_staple: bool | None = Field(default=None, description="ask for certificates with Must-Staple (RFC 7633)")
+    purposes: list[str] | None = Field(default=None, description="what they must serve for: server, client")
+
+
+class LinePart(LineSettings):
+    follower: str = Field(default="", description="the follower that gets the certificate and keeps its key")
+    names: Names = Field(
+        default=[], min_length=1, description="in full, as bare labels after a full first one, or hosts by zone"
+    )
+    common_name: str = Field(default="", description="left out: the line's name if it is one of them, else the first")
+    csr: Requests = Field(default=[], description="file:PATH of a request in PEM form that was made elsewhere")
 
 
 class GrantsPart(_Part):
@@ -147,6 +206,7 @@ class FleetPart(_Part):
     http: dict[str, str] = Field(default={}, description="DNS names proven by http-01, and by which solver: listener")
     groups: dict[str, GroupPart] = Field(default={}, description="grants that several followers share")
     followers: dict[str, FollowerPart] = Field(default={}, description="hosts, and what each may ask for")
+    defaults: LineSettings = Field(default=LineSettings(), description="settings of all lines that say nothing else")
     lines: dict[str, LinePart] = Field(default={}, description="certificate lines made by the operator")
 
 

@@ -102,7 +102,7 @@ def test_the_whole_file_becomes_the_body_of_the_api(folder: Path) -> None:
                 "profile": "p",
                 "key_types": ["rsa-2048"],
             },
-            "blog": {"follower": "web-1", "names": ["blog.example.com"], "key_types": ["ecdsa-p256"]},
+            "blog": {"follower": "web-1", "names": ["blog.example.com"]},
         },
     }
 
