@@ -3,13 +3,14 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from certline_follower import accounts, kept, records, swapping
+from certline_follower import accounts, folders, kept, records, swapping
 from certline_follower.faults import InstallFault
-from certline_follower.generation import Generation, InstalledGeneration, LineFacts, LineMaterial
+from certline_follower.former_files import FormerFiles
+from certline_follower.generation import Generation, InstalledGeneration, LineFacts, LineMaterial, PlacedOutput
 from certline_follower.kept import Kept, shown
 from certline_follower.leftovers import Leftover, leftovers
 from certline_follower.outputs import Outputs
-from certline_follower.records import Swap
+from certline_follower.records import Placement, Swap
 from certline_follower.settings import Settings
 from certline_follower.swapping import Swapper, explained
 from certline_shared.clock import Clock
@@ -31,6 +32,8 @@ class Installer:
         self._kept = Kept(settings.state_dir)
         self._outputs = Outputs(settings.state_dir)
         self._swapper = Swapper(settings.state_dir, self._kept, self._outputs)
+        archives = {line.name: line.archive for line in settings.lines if line.archive is not None}
+        self._former_files = FormerFiles(settings.state_dir, archives)
 
     def live(self) -> InstalledGeneration | None:
         """What is live now, read back from the link; None when nothing (readable) is."""
@@ -70,11 +73,28 @@ class Installer:
         live = self.live()
         return live.number if live and self._is_live(generation, live) else generation.number
 
+    def made(self) -> dict[str, bytes]:
+        """What the live generation has of what cannot be made twice alike, by its recipe."""
+        live = self.live()
+        if live is None or not live.recipes:
+            return {}
+        folder = self._settings.state_dir / shown(live.number)
+        with explained("reading", folder):
+            return {recipe: (folder / source).read_bytes() for source, recipe in live.recipes.items()}
+
     def astray(self) -> dict[str, str]:
         """Line -> what is wrong with an output of it, by a look at the places (some us each), not at all contents."""
-        found = {line.name: map(self._outputs.why_astray, line.outputs) for line in self._settings.lines}
-        whys = {name: next(filter(None, each), None) for name, each in found.items()}
-        return {name: why for name, why in whys.items() if why}
+        live, known = self.live(), {line.name for line in self._settings.lines}
+        if live is None:
+            return {}
+        looks = [(self._line_of(output), self._outputs.why_astray(output)) for output in live.outputs]
+        looks += [(link.line, self._outputs.why_led_astray(link)) for link in live.links]
+        return {line: why for line, why in reversed(looks) if why and line in known}
+
+    def _line_of(self, output: PlacedOutput) -> str:
+        """Release 0.2.0 did not write it down."""
+        lines = (line.name for line in self._settings.lines for one in line.outputs if one.path == output.path)
+        return output.line or next(lines, "")
 
     def _is_live(self, generation: Generation, live: InstalledGeneration) -> bool:
         return live.digest == generation.digest and self._kept.holds(live.number, generation.files)
@@ -87,6 +107,9 @@ class Installer:
         the next run tries again, or it failed after the swap (then `live` tells, and the next run finishes it).
         """
         self.recover()
+        for folder in generation.folders:
+            with explained("making the folder", folder.path):
+                folders.make(folder)
         live = self.live()
         if live and self._is_live(generation, live):
             return self._show(live, live, leave)
@@ -121,6 +144,11 @@ class Installer:
         """Files outside state_dir that still hold a key from the master and are no outputs any more."""
         return leftovers(self._settings.state_dir, self._kept)
 
+    def has_overdue(self) -> bool:
+        """Whether there are former files of outputs that `prune` removes."""
+        with explained("reading", self._settings.state_dir):
+            return bool(self._former_files.overdue(self.live(), self._clock.now()))
+
     def spare(self) -> list[int]:
         """The generations that `prune` removes: all but the newest `keep`, the live one, and what leftovers need."""
         old = self._kept.numbers()[: -self._settings.keep]
@@ -128,7 +156,10 @@ class Installer:
         return [number for number in old if number not in needed]
 
     def prune(self) -> None:
-        """Remove the generations that nothing needs. Raises InstallFault."""
+        """Remove the generations, and the former files of outputs, that nothing needs. Raises InstallFault."""
+        with explained("removing former files of outputs listed in", self._settings.state_dir / kept.FORMER_FILES):
+            if overdue := self._former_files.overdue(self.live(), self._clock.now()):
+                self._former_files.remove(overdue)
         for number in self.spare():
             with explained("removing", self._kept.folder):
                 self._kept.discard(number)
@@ -153,24 +184,34 @@ class Installer:
         with explained("writing", self._kept.folder):
             self._kept.write(generation, record, owners)
         new, at = shown(generation.number, new=True), shown(generation.number)
-        placements = self._outputs.changes(generation.outputs, new, at, live, self._paths(leave))
-        swap = Swap(generation.number, former, True, placements)
+        swap = Swap(generation.number, former, True, self._placements(generation, new, at, live, leave))
         self._swapper.begin(swap)
         return swap
-
-    def _paths(self, lines: Collection[str]) -> frozenset[Path]:
-        return frozenset(one.path for line in self._settings.lines if line.name in lines for one in line.outputs)
 
     def _show(self, target: InstalledGeneration, live: InstalledGeneration | None, leave: Collection[str]) -> bool:
         """Swap to a generation that is on disk; False when it is live and all its outputs are in place."""
         folder = shown(target.number)
-        placements = self._outputs.changes(target.outputs, folder, folder, live, self._paths(leave))
+        placements = self._placements(target, folder, folder, live, leave)
         if not placements and live is not None and live.number == target.number:
             return False
         swap = Swap(target.number, None if live is None else live.number, False, placements)
         self._swapper.begin(swap)
         self._swapper.run(swap)
         return True
+
+    def _placements(
+        self, target: Generation | InstalledGeneration, folder: str, at: str, live: InstalledGeneration | None,
+        leave: Collection[str],
+    ) -> tuple[Placement, ...]:  # fmt: skip
+        """All that changes outside state_dir, with what goes into archives."""
+        both = (target, live) if live else (target,)
+        outputs = [(self._line_of(output), output.path) for one in both for output in one.outputs]
+        links = [(link.line, link.path) for one in both for link in one.links]
+        left = frozenset(path for line, path in (*outputs, *links) if line in leave)
+        placements = self._outputs.changes(target, folder, at, live, left)
+        with explained("archiving what is replaced, with the list", self._settings.state_dir / kept.FORMER_FILES):
+            archived = self._former_files.archived(placements, target, folder, live, self._clock.now())
+        return (*archived, *placements)
 
     def _tidy(self) -> None:
         """Best effort, on the way out with another fault: `recover` sweeps what stays."""

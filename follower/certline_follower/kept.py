@@ -17,6 +17,7 @@ LIVE = "live"
 GENERATIONS = "generations"
 JOURNAL = "copies.json"  # of a swap, while it lasts
 REPLACED = "replaced"  # what copies displaced that the follower had not made; never removed
+FORMER_FILES = "former-files.json"  # see former_files.py
 GENERATION_FILE = "generation.json"
 STATE_MODE = 0o711  # services pass through it on their way to `live`; what lies in it is 0600
 
@@ -25,7 +26,7 @@ PRUNE_FAILPOINTS = ("prune.after_rename", "prune.after_each")
 
 _NUMBER = re.compile(r"[0-9]{6,12}")
 _STRAY_GENERATION = re.compile(r"\.(new|old)-[0-9]+")
-_STRAY_FILE = re.compile(rf"\.({LIVE}|{re.escape(JOURNAL)})\.new")
+_STRAY_FILE = re.compile(rf"\.({LIVE}|{re.escape(JOURNAL)}|{re.escape(FORMER_FILES)})\.new")
 _HIDDEN = re.compile(r"\..+")
 
 Owners = Mapping[str, tuple[int, int]]  # uid and gid by the file's path in the generation

@@ -11,10 +11,9 @@ from pathlib import Path
 from certline_follower import files
 from certline_follower.faults import InstallFault, fault_of
 from certline_follower.files import Found
-from certline_follower.generation import InstalledGeneration, PlacedOutput, source_of
+from certline_follower.generation import Generation, InstalledGeneration, PlacedLink, PlacedOutput
 from certline_follower.kept import REPLACED, Kept, shown
 from certline_follower.records import NOTHING, Entry, Placement
-from certline_follower.settings import Output
 from certline_shared.failpoints import failpoint
 
 FAILPOINTS = ("install.after_each_backup", "install.after_each_staged", "install.after_each_output")
@@ -27,7 +26,7 @@ class Outputs:
         self._state_dir = state_dir
 
     def changes(
-        self, wanted: Sequence[PlacedOutput], folder: str, shown_at: str, live: InstalledGeneration | None,
+        self, wanted: Generation | InstalledGeneration, folder: str, shown_at: str, live: InstalledGeneration | None,
         leave: Collection[Path] = (),
     ) -> tuple[Placement, ...]:  # fmt: skip
         """What differs from `wanted`, whose files lie in `folder` now and in `shown_at` after the swap.
@@ -36,16 +35,17 @@ class Outputs:
         still reads them; those to `leave` are not looked at. Raises InstallFault for a destination that cannot be, or
         must not be, replaced.
         """
-        found = [self._change(output, folder, shown_at) for output in wanted if output.path not in leave]
-        paths = {output.path for output in wanted}
+        found = [self._change(output, folder, shown_at) for output in wanted.outputs if output.path not in leave]
+        paths = {output.path for output in wanted.outputs} | set(leave)
         if live is not None:
             retired = [output for output in live.outputs if output.path not in paths]
             found += [self._retired(output, shown(live.number)) for output in retired]
+        found += [self._leading(link) for link in wanted.links if link.path not in leave]  # to what is there by then
         return tuple(placement for placement in found if placement is not None)
 
-    def why_astray(self, output: Output) -> str | None:
+    def why_astray(self, output: PlacedOutput) -> str | None:
         """What is wrong with an output that was installed, None when it looks well (its text is not read)."""
-        live = f"{self._state_dir}/live/{source_of(output.path)}"
+        live = f"{self._state_dir}/live/{output.source}"
         found, ours = _status(output.path), _status(live)
         if found is None:
             return f"{output.path} is missing"
@@ -56,6 +56,13 @@ class Outputs:
         else:
             well = stat.S_ISREG(found.st_mode) and found.st_size == ours.st_size
         return None if well else f"{output.path} was changed by something else"
+
+    def why_led_astray(self, link: PlacedLink) -> str | None:
+        """As why_astray, for a link to an output."""
+        with suppress(OSError):
+            well = str(link.path.readlink()) == link.target
+            return None if well else f"{link.path} was changed by something else"
+        return f"{link.path} is missing, or no link"
 
     def put(self, placements: Sequence[Placement]) -> None:
         """Put all of `after` there: first all beside their places, where most can fail, then by one rename each."""
@@ -92,12 +99,34 @@ class Outputs:
         return None if in_place else Placement(str(output.path), self._before(output, found), after)
 
     def _retired(self, output: PlacedOutput, folder: str) -> Placement | None:
-        """A link of ours that is wanted no more, turned into a file with what it showed last."""
+        """A link of ours that is wanted no more, turned into a file with what it showed last; or what only passes."""
+        if output.is_passing:
+            return self._removed(output)
         source = f"{folder}/{output.source}"
         with suppress(OSError):
             if str(output.path.readlink()) == self._link(output) and self._look(source) is not None:
                 return Placement(str(output.path), Entry("link", self._link(output)), Entry("file", source))
         return None
+
+    def _removed(self, output: PlacedOutput) -> Placement | None:
+        """Nothing to do for what somebody else put there."""
+        with suppress(OSError):
+            found = files.look(str(output.path))
+            known = None if found is None else self._made_by_us(output, found)
+            if found is not None and found.link == self._link(output):
+                return Placement(str(output.path), Entry("link", self._link(output)), NOTHING)
+            if known is not None:
+                return Placement(str(output.path), Entry("file", known), NOTHING)
+        return None
+
+    def _leading(self, link: PlacedLink) -> Placement | None:
+        with _explained(link.path), files.folder(link.path.parent) as parent:
+            found = files.look(link.path.name, parent)
+        if found is not None and found.link is None:
+            raise InstallFault(f"output {link.path}: a file stands where a link is to be: move it away")
+        before = NOTHING if found is None or found.link is None else Entry("link", found.link)
+        after = Entry("link", link.target)
+        return None if before == after else Placement(str(link.path), before, after)
 
     def _before(self, output: PlacedOutput, found: Found | None) -> Entry:
         if found is None:
