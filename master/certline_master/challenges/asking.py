@@ -22,7 +22,7 @@ class NoAnswer(Exception):
 def ask_txt(server: Endpoint, name: str) -> set[str]:
     """The TXT values that a server shows at exactly this name; none when it does not exist. Raises NoAnswer."""
     try:
-        answer = _ask(server, name)
+        answer = ask(server, name, dns.rdatatype.TXT)
         return _values(answer, dns.name.from_text(name))
     except NoAnswer:
         raise
@@ -30,8 +30,9 @@ def ask_txt(server: Endpoint, name: str) -> set[str]:
         raise NoAnswer(f"sends an answer that cannot be read ({type(error).__name__})") from error
 
 
-def _ask(server: Endpoint, name: str) -> dns.message.Message:
-    query = dns.message.make_query(name, dns.rdatatype.TXT, flags=0, use_edns=0, payload=1232)
+def ask(server: Endpoint, name: str, kind: dns.rdatatype.RdataType) -> dns.message.Message:
+    """Raises NoAnswer when none comes."""
+    query = dns.message.make_query(name, kind, flags=0, use_edns=0, payload=1232)
     try:
         answer, _ = dns.query.udp_with_fallback(
             query, server.address, SECONDS, server.port, ignore_unexpected=True, ignore_errors=True

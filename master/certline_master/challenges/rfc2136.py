@@ -12,6 +12,7 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.tsig
@@ -24,6 +25,7 @@ from certline_master.challenges.endpoint import Endpoint
 from certline_master.challenges.resolver import Resolver
 from certline_master.challenges.visibility import AuthoritativeLook
 from certline_master.challenges.zone_settings import LookSettings, faults, read
+from certline_master.domain.dane import Wanted
 from certline_master.domain.errors import SolverError
 from certline_master.domain.model import Challenge, FailureClass, Zone
 from certline_master.domain.ports import Visibility
@@ -84,14 +86,29 @@ class Rfc2136Solver:
         signed, has_secret = zone.settings.get("key_name") is not None, zone.secret is not None
         return faults(Rfc2136Settings, zone) + _key_faults(signed=signed, has_secret=has_secret)
 
+    def change_tlsa(self, zone: Zone, secret: bytes | None, *, add: Sequence[Wanted], remove: Sequence[Wanted]) -> None:
+        """The TlsaWriter port. A value that is there already takes the new TTL (RFC 2136 section 3.4.2.2)."""
+        update, settings = self._begin(zone, secret)
+        for one in remove:
+            update.delete(dns.name.from_text(one.name), _tlsa(one))
+        for one in add:
+            update.add(dns.name.from_text(one.name), one.ttl, _tlsa(one))
+        self._finish(update, zone, settings)
+
     def _update(self, zone: Zone, secret: bytes | None, challenges: Sequence[Challenge], change: Change) -> None:
-        settings = read(Rfc2136Settings, zone)
-        key = _key(zone, settings, secret)
-        update = dns.update.UpdateMessage(dns.name.from_text(zone.name), keyring=key)
+        update, settings = self._begin(zone, secret)
         for record, values in wished(challenges).items():
             for value in values:
                 txt = TXT(dns.rdataclass.IN, dns.rdatatype.TXT, [value.encode("ascii")])
                 change(update, dns.name.from_text(record), txt)
+        self._finish(update, zone, settings)
+
+    def _begin(self, zone: Zone, secret: bytes | None) -> tuple[dns.update.UpdateMessage, Rfc2136Settings]:
+        settings = read(Rfc2136Settings, zone)
+        key = _key(zone, settings, secret)
+        return dns.update.UpdateMessage(dns.name.from_text(zone.name), keyring=key), settings
+
+    def _finish(self, update: dns.update.UpdateMessage, zone: Zone, settings: Rfc2136Settings) -> None:
         if update.update:
             host = settings.server or self._resolver.primary(zone.name)
             servers = [Endpoint(address, settings.port) for address in self._resolver.addresses(host)]
@@ -108,6 +125,10 @@ class Rfc2136Solver:
             else:
                 return _judge(answer, update, f"DNS server {server} ({whom})")
         raise SolverError(f"DNS server {whom}: {'; '.join(failures) or 'it has no address'}")
+
+
+def _tlsa(wanted: Wanted) -> dns.rdata.Rdata:
+    return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.TLSA, wanted.rdata)
 
 
 def _given(zone: Zone | None) -> Zone:

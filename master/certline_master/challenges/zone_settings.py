@@ -1,5 +1,6 @@
 """A zone's settings, checked by the solver that reads them: unknown ones are named, and what is wrong is said."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
@@ -35,6 +36,17 @@ class LookSettings(ZoneSettings):
 
     nameservers: Annotated[list[DnsServer], Field(min_length=1, max_length=32)] | None = None
     visibility: Literal["all", "quorum", "none"] = "all"
+
+
+class _Servers(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    nameservers: Annotated[list[DnsServer], Field(min_length=1, max_length=32)] | None = None
+
+
+def nameservers(zone: Zone) -> Sequence[Endpoint]:
+    """The servers that a zone's settings name instead of its NS records; of a zone whose settings are sound."""
+    return _Servers.model_validate(zone.settings).nameservers or ()
 
 
 S = TypeVar("S", bound=ZoneSettings)
