@@ -9,28 +9,36 @@ from certline_follower.hook_settings import CERT_EVENTS, KEY_EVENTS, SPREAD, Act
 from certline_follower.settings import LineSettings, Output, Settings
 from certline_follower.state import Happening
 
-EVENT_OF: Mapping[str, str] = {
-    "key": "private_key_installed",
-    "next_key": "backup_key_installed",
-    "previous_key": "previous_key_installed",
-    "cert": "certificate_installed",
-    "fullchain": "certificate_installed",
-    "fullchain_root": "full_certificate_installed",
-    "chain": "chain_installed",
-    "combined": "full_key_installed",
-    "params": "params_installed",
+FILE_FIELD: Mapping[str, str] = {
+    event: event.removesuffix("_installed") + "_file" for event in (*KEY_EVENTS, *CERT_EVENTS)
 }
-"""Kind of output -> the event that tells of its file; acmebot's names for them."""
 
-FILE_FIELD = {event: event.removesuffix("_installed") + "_file" for event in (*KEY_EVENTS, *CERT_EVENTS)}
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """An output as it is shown: where, and what tells its content from another."""
+
+    path: str
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """What a generation shows: of each output the SHA-256 of its content, and what it holds of each line."""
+    """What a generation shows: the outputs by their path in the settings, and what it holds of each line."""
 
-    contents: Mapping[Path, str] = field(default_factory=dict)
+    files: Mapping[Path, ShownFile] = field(default_factory=dict)
     facts: LinesFacts = field(default_factory=dict)
+
+
+def event_of(output: Output) -> str:
+    """The event that tells of an output's file, by what is in it; acmebot's names."""
+    order = set(output.order)
+    if "certificate" in order:
+        whole = "full_certificate_installed" if "root" in order else "certificate_installed"
+        return "full_key_installed" if "key" in order else whole
+    slots = {"key": "private_key_installed", "next-key": "backup_key_installed"}
+    slots |= {"previous-key": "previous_key_installed", "chain": "chain_installed", "root": "chain_installed"}
+    return next((event for part, event in slots.items() if part in order), "params_installed")
 
 
 def between(settings: Settings, before: Showing, after: Showing, generation: int) -> dict[str, Happening]:
@@ -55,39 +63,46 @@ def _of_line(line: LineSettings, before: Showing, after: Showing) -> Iterator[tu
         return Happening(event, line.name, {**common, **fields}, names, now, then)
 
     for output in line.outputs:
-        event = EVENT_OF.get(output.kind)
-        if event and output.path in after.contents:
-            told = {"key_type": str(output.key_type), FILE_FIELD[event]: str(output.path)}
-            now, then = after.contents[output.path], before.contents.get(output.path, "")
-            yield f"{event} {line.name} {output.path}", happening(event, now, then, **told)
+        shown, former = after.files.get(output.path), before.files.get(output.path)
+        if shown is not None:
+            event = event_of(output)
+            told = {"key_type": str(output.key_type), FILE_FIELD[event]: shown.path}
+            then = "" if former is None else former.mark
+            yield f"{event} {line.name} {output.path}", happening(event, shown.mark, then, **told)
     for fact in new:
-        former = next((one.spki_sha256 for one in old if one.key_type == fact.key_type), "")
-        if former:
-            told = {"key_type": str(fact.key_type), **_key_files(line, fact)}
+        pin = next((one.spki_sha256 for one in old if one.key_type == fact.key_type), "")
+        if pin:
+            told = {"key_type": str(fact.key_type), **_key_files(line, fact, after)}
             key = f"private_key_rollover {line.name} {fact.key_type}"
-            yield key, happening("private_key_rollover", fact.spki_sha256, former, **told)
-    yield f"post-certchange {line.name}", happening("post-certchange", _marks(new, "serial"), _marks(old, "serial"))
-    yield (
-        f"post-keychange {line.name}",
-        happening("post-keychange", _marks(new, "spki_sha256"), _marks(old, "spki_sha256")),
-    )
+            yield key, happening("private_key_rollover", fact.spki_sha256, pin, **told)
+    for event, fact_name in (("post-certchange", "serial"), ("post-keychange", "spki_sha256")):
+        is_key = event == "post-keychange"
+        now, then = [
+            _marks(facts, fact_name, _staged(line, showing, is_key=is_key))
+            for facts, showing in ((new, after), (old, before))
+        ]
+        yield f"{event} {line.name}", happening(event, now, then)
     then = str(max(one.version for one in old)) if old else ""
     yield f"line_issued {line.name}", happening("line_issued", common["version"], then)
 
 
-def _marks(facts: Iterable[LineFacts], field: str) -> str:
-    return " ".join(sorted(f"{one.key_type}:{getattr(one, field)}" for one in facts))
+def _marks(facts: Iterable[LineFacts], field: str, more: Iterable[str]) -> str:
+    return " ".join(sorted([*(f"{one.key_type}:{getattr(one, field)}" for one in facts), *more]))
 
 
-def _key_files(line: LineSettings, fact: LineFacts) -> dict[str, str]:
+def _staged(line: LineSettings, showing: Showing, *, is_key: bool) -> Iterator[str]:
+    """Files of a version that is staged are news like those of a live one, and again once they are gone."""
+    for output in line.outputs:
+        if output.stage and output.path in showing.files and (not is_key or output.order == ("key",)):
+            yield showing.files[output.path].mark
+
+
+def _key_files(line: LineSettings, fact: LineFacts, showing: Showing) -> dict[str, str]:
     """Where the slots of its key lie, as far as they are outputs."""
-    mine = [output for output in line.outputs if output.key_type == fact.key_type]
+    shown = [one for one in line.outputs if one.key_type == fact.key_type and not one.stage]
+    paths = {event_of(one): showing.files[one.path].path for one in shown if one.path in showing.files}
     events = ("private_key_installed", "backup_key_installed", "previous_key_installed")
-    return {FILE_FIELD[event]: _path_of(mine, event) for event in events}
-
-
-def _path_of(outputs: Iterable[Output], event: str) -> str:
-    return next((str(output.path) for output in outputs if EVENT_OF.get(output.kind) == event), "")
+    return {FILE_FIELD[event]: paths.get(event, "") for event in events}
 
 
 def told(line: str, event: str, now: str, version: int | None, names: tuple[str, ...], **fields: str) -> Happening:

@@ -2,23 +2,24 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
-from certline_follower import happenings
-from certline_follower.generation import Generation, InstalledGeneration
-from certline_follower.happenings import Showing
+from certline_follower import happenings, kept
+from certline_follower.generation import FileContent, Generation, InstalledGeneration
+from certline_follower.happenings import Showing, ShownFile
 from certline_follower.host import Host
-from certline_follower.kept import shown
 from certline_follower.state import Happening
 from certline_shared.manifest import Manifest, ManifestLine
 
 
 def made_by(host: Host, generation: Generation) -> dict[str, Happening]:
     """What hooks are owed once a generation that is about to be installed is live."""
-    contents = {
-        output.path: hashlib.sha256(generation.files[output.source].data).hexdigest() for output in generation.outputs
+    shown = {
+        output.setting or output.path: ShownFile(str(output.path), _mark(generation.files[output.source]))
+        for output in generation.outputs
     }
     number = host.installer.number_of(generation)
-    return _owed(host, host.installer.live(), Showing(contents, generation.facts), number)
+    return _owed(host, host.installer.live(), Showing(shown, generation.facts), number)
 
 
 def made_by_return(host: Host, to: InstalledGeneration | None) -> dict[str, Happening]:
@@ -35,15 +36,24 @@ def _owed(host: Host, before: InstalledGeneration | None, after: Showing, number
     return happenings.still_owed(settings.hooks, happenings.merged(host.state.happenings, news))
 
 
-def _showing(host: Host, kept: InstalledGeneration) -> Showing:
+def _showing(host: Host, generation: InstalledGeneration) -> Showing:
     """A file that cannot be read is as good as another one."""
-    folder, contents = host.settings.state_dir / shown(kept.number), {}
-    for output in kept.outputs:
-        try:
-            contents[output.path] = hashlib.sha256((folder / output.source).read_bytes()).hexdigest()
-        except OSError:
-            contents[output.path] = ""
-    return Showing(contents, kept.facts)
+    folder, found = host.settings.state_dir / kept.shown(generation.number), {}
+    for output in generation.outputs:
+        mark = generation.recipes.get(output.source) or _hash_of(folder / output.source)
+        found[output.setting or output.path] = ShownFile(str(output.path), mark)
+    return Showing(found, generation.facts)
+
+
+def _hash_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _mark(content: FileContent) -> str:
+    return content.recipe or hashlib.sha256(content.data).hexdigest()
 
 
 def told_by(host: Host, manifest: Manifest) -> dict[str, Happening]:

@@ -14,8 +14,10 @@ from certline_master.settings_sections import (
     AlarmLimits,
     Api,
     Audit,
+    CommandName,
     Dns,
     Http01,
+    LocalCommand,
     LocalFollower,
     Logging,
     Outgoing,
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
     logging: Logging = Logging()
     audit: Audit = Audit()
     local_follower: LocalFollower = LocalFollower()
+    commands: dict[CommandName, LocalCommand] = {}
 
     @classmethod
     def settings_customise_sources(

@@ -1,5 +1,6 @@
 """The sections of `certline.toml`, and what their values may be."""
 
+import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -9,8 +10,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from certline_master.domain.alarms import Alarms
+from certline_master.domain.commands import SEVERAL, SINGLE, Command
 from certline_master.domain.durations import seconds_of
 from certline_master.domain.outbound import Outbound, place_of
+from certline_shared import placeholders
+from certline_shared.names import check_object_name
+from certline_shared.running import Surroundings
 
 
 def address(text: str) -> str:
@@ -178,3 +183,44 @@ class Audit(_Section):
 
 class LocalFollower(_Section):
     config: Path | None = None
+
+
+def _command_name(name: str) -> str:
+    return check_object_name(name, "command")
+
+
+def _argv(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words or not words[0] or any("\0" in word for word in words):
+        raise ValueError('is empty or has a NUL character; write argv = ["PROGRAM", "ARGUMENT"]')
+    try:
+        placeholders.check(words, single=SINGLE, several=SEVERAL)
+    except placeholders.BadPlaceholder as fault:
+        raise ValueError(str(fault)) from None
+    return words
+
+
+def _variables(env: dict[str, str]) -> dict[str, str]:
+    for name in env:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name.startswith("CERTLINE_"):
+            raise ValueError(f"{name!r} cannot be set; write letters, digits and _, and no name that begins CERTLINE_")
+    return env
+
+
+CommandName = Annotated[str, AfterValidator(_command_name)]
+
+
+class LocalCommand(_Section):
+    """A program that the fleet file may name, and nothing else on this machine."""
+
+    argv: Annotated[tuple[str, ...], AfterValidator(_argv)]
+    timeout: float = Field(default=60, ge=0.1, le=86_400)
+    required: bool = False
+    user: str | None = None
+    group: str | None = None
+    cwd: str = Field(default="/", pattern="^/")
+    env: Annotated[dict[str, str], AfterValidator(_variables)] = {}
+
+    def command(self, name: str) -> Command:
+        """As the master's parts take it."""
+        around = Surroundings(self.user, self.group, self.cwd, tuple(sorted(self.env.items())))
+        return Command(name, self.argv, self.timeout, self.required, around)

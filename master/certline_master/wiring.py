@@ -107,9 +107,12 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
     authorities = AcmeAuthorities(clock, chance, dialler=dialler)
     listeners, solvers, dns = _challenges(settings, store, clock)
     worker = THE_ONLY_WORKER if settings.store.url.startswith("sqlite") else chance.uuid()
+    commands = {name: one.command(name) for name, one in settings.commands.items()}
     limits = Limits(threads=settings.workers.threads, orders_at_once=settings.workers.orders_at_once)
     context = Context(store, authorities, solvers, dns, bell, clock, chance, worker, limits, settings.alarms.limits())
+    context = replace(context, commands=commands)
     services = Services(
+        commands=commands,
         store=store,
         authorities=authorities,
         solvers=solvers,

@@ -176,10 +176,15 @@ class Running:
             return False, f"killed by signal {-code} ({signal.strsignal(-code)})"
         return code == 0, f"exit code {code}"
 
-    def end(self, clock: Clock) -> str:
+    def listen(self) -> None:
+        """Take what it wrote, so that it never waits for us to read."""
+        self._drain()
+
+    def end(self, grace: float = GRACE_SECONDS) -> str:
         """End it now, with all it had started; in words how it ended."""
+        clock = SystemClock()
         over = self._wait(0.001, clock)
-        ended = self._end_group(clock)
+        ended = self._end_group(clock, grace)
         self._drain()
         if over:
             return f"it had ended before, with exit code {self._process.returncode}"
@@ -199,11 +204,11 @@ class Running:
                 self._poll.unregister(self._output)
         return False
 
-    def _end_group(self, clock: Clock) -> bool:
+    def _end_group(self, clock: Clock, grace: float | None = None) -> bool:
         """False when it goes on: a command that became another user may not be ours to end."""
         with suppress(PermissionError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        self._wait(GRACE_SECONDS, clock)
+        self._wait(GRACE_SECONDS if grace is None else grace, clock)
         with suppress(PermissionError):  # also when the process has ended: its children may not have
             os.killpg(self._process.pid, signal.SIGKILL)
         ended = self._wait(GRACE_SECONDS, clock)

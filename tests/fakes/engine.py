@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from certline_master.domain.access import SYSTEM
+from certline_master.domain.commands import Command
 from certline_master.domain.model import (
     Event,
     Follower,
@@ -92,6 +93,7 @@ class Engine:
     solver: FakeSolver = field(default_factory=FakeSolver)
     dns: FakeDnsView = field(default_factory=FakeDnsView)
     worker: str = "engine"
+    commands: dict[str, Command] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bell = LocalBell()
@@ -101,6 +103,7 @@ class Engine:
         solvers = {"rfc2136": self.solver, "listener": self.solver}
         authorities = FakeAuthorities(self.ca)
         context = Context(self.store, authorities, solvers, self.dns, self.bell, self.clock, self.chance, self.worker)
+        context = replace(context, commands=self.commands)
         accounts, answers = Accounts(context), Answers(context)
         self.driver, self.lines, self.sweep = (
             Driver(context, accounts, answers),

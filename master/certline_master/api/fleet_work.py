@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from certline_master.api.fleet_writing import Writing
+from certline_master.api.lifetimes import live_lifetimes
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.commands import command_faults
 from certline_master.domain.consequences import consequences
 from certline_master.domain.errors import CaError, CaOffLimits, CaUnreachable, Conflict, Fault, Invalid
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredIssuer, DesiredZone, Scope, normal
 from certline_master.domain.fleet_changes import Change, difference, guard
 from certline_master.domain.fleet_faults import faults, unknown_profiles, unproven
+from certline_master.domain.fleet_warnings import FleetWarning, Wished
 from certline_master.domain.model import ZONE_SECRET, HttpName, Issuer, Owner, Zone
 from certline_master.domain.orders_caused import OrderCaused, orders_caused
 from certline_master.domain.pointers import pointer
@@ -29,6 +32,7 @@ class FleetPlan:
     terms: tuple[str, ...]
     guard: str | None
     consequences: tuple[str, ...] = ()  # of what is deleted or withdrawn, on hosts
+    warnings: tuple[FleetWarning, ...] = ()  # what will hardly be meant, and stops nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class FleetWork:
         with self.services.store.read() as records:
             current = self._current(records)
         directories = self._check(desired, current, scope)
-        return self._planned(normal(desired), current, scope, directories)
+        with self.services.store.read() as records:
+            return self._planned(self._wished(records, desired, current, scope, directories), directories)
 
     def apply(self, desired: DesiredFleet, scope: Scope, *, shown: str | None, force: bool) -> FleetPlan:
         """Do what was shown (`shown`: that plan's hash; None: nothing was). Raises Invalid, and Conflict when the plan
@@ -58,7 +63,8 @@ class FleetWork:
             found = faults(desired, current, scope, self.services.solvers)
             if found:
                 raise Invalid(*found)
-            plan = self._planned(wanted, current, scope, directories)
+            wished = self._wished(records, desired, current, scope, directories)
+            plan = self._planned(wished, directories)
             if shown is not None and not hmac.compare_digest(plan.hash.encode(), shown.encode()):
                 raise Conflict("the fleet or the plan changed since it was shown: plan again")
             if plan.guard and not force:
@@ -90,9 +96,21 @@ class FleetWork:
         """Tells secrets apart without showing anything that could be searched for."""
         return hmac.digest(self.services.identity.private, b"certline-fleet/1\n" + secret.encode(), "sha256").hex()
 
-    def _planned(
-        self, wanted: DesiredFleet, current: Current, scope: Scope, directories: Mapping[str, Directory]
-    ) -> FleetPlan:
+    def _wished(
+        self,
+        records: Records,
+        desired: DesiredFleet,
+        current: Current,
+        scope: Scope,
+        directories: Mapping[str, Directory],
+    ) -> Wished:
+        wanted = normal(desired)
+        offered = {name: directory.profiles for name, directory in directories.items()}
+        now, lifetimes = self.services.clock.now(), live_lifetimes(records, wanted, current)
+        return Wished(wanted, current, scope, now, offered, lifetimes)
+
+    def _planned(self, wished: Wished, directories: Mapping[str, Directory]) -> FleetPlan:
+        wanted, current, scope = wished.desired, wished.current, wished.scope
         changes = difference(current, wanted, scope, self._digest)
         with_account = {issuer.name for issuer in current.issuers if issuer.account_url}
         terms = {one.terms_of_service for name, one in directories.items() if name not in with_account}
@@ -103,16 +121,20 @@ class FleetWork:
             terms=tuple(sorted(url for url in terms if url)),
             guard=guard(changes, current, scope),
             consequences=consequences(changes),
+            warnings=wished.warnings(),
         )
 
     def _check(self, desired: DesiredFleet, current: Current, scope: Scope) -> dict[str, Directory]:
         """Every fault as Invalid; else the directories that were looked at, by issuer."""
         found = faults(desired, current, scope, self.services.solvers)
+        found += command_faults(desired, self.services.commands)
         if found:
             raise Invalid(*found)
         wanted = normal(desired)
         directories, found = self._look_at_directories(wanted, current)
-        found += unknown_profiles(wanted, current, {name: one.profiles for name, one in directories.items()})
+        offered = {name: one.profiles for name, one in directories.items()}
+        found += unknown_profiles(wanted, current, offered)
+        found += Wished(wanted, current, scope, self.services.clock.now(), offered).names_over_limit()
         zones, http = _zones_after(wanted, current, scope), _http_after(wanted, current, scope)
         found += self._settings_faults(wanted, zones)
         found += unproven(desired, http, zones, self.services.dns.follow)

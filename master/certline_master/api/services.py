@@ -10,6 +10,7 @@ from certline_master.api.limits import Limits, Rates
 from certline_master.api.overload import MOST_WAITING
 from certline_master.api.told import Told
 from certline_master.domain.alarms import Alarms
+from certline_master.domain.commands import Command
 from certline_master.domain.placement import Trust
 from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Records, Solver, Store
 from certline_shared.chance import Chance
@@ -65,6 +66,7 @@ class Services:
     rotate_signing_key: Callable[[Records, datetime], MasterIdentity] | None = None  # None: it cannot be done here
     protocols: tuple[int, ...] = SPOKEN  # versions of the followers' protocol that this master speaks
     rates: Rates = field(default_factory=Rates)
+    commands: Mapping[str, Command] = field(default_factory=dict)  # by name; what lines may have run here
     told: Told = field(default_factory=Told)
     limits: Limits = field(init=False)
 

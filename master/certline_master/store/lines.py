@@ -55,6 +55,12 @@ _CSRS = (
     .where(line_csrs.c.line_id == param("wanted"), line_csrs.c.slot == param("place", line_csrs.c.slot))
     .order_by(line_csrs.c.key_type)
 )
+_DROP_PREVIOUS = delete(line_csrs).where(
+    line_csrs.c.line_id == param("wanted"),
+    line_csrs.c.slot == Slot.PREVIOUS,
+    line_csrs.c.spki_sha256.in_(several("pins")),
+)
+_OF_KEY = _FIND.where(lines.c.key_id == param("wanted")).order_by(lines.c.name)
 _PUT_CSR = Upsert(
     line_csrs, ("line_id", "key_type", "slot"), ("csr", "spki_sha256", "names", "asks", "created", "moved")
 )
@@ -118,6 +124,14 @@ class Lines:
     def drop_csrs(self, caller: Caller, line_id: str) -> None:
         caller.require(Role.OPERATOR)
         self._session.run(_DROP_CSRS, {"wanted": line_id})
+
+    def of_key(self, caller: Caller, key_id: str) -> list[Line]:
+        rows = self._session.rows(_OF_KEY, {"wanted": key_id}) if sees_all(caller) else ()
+        return [LINE.read(row) for row in rows]
+
+    def drop_previous(self, caller: Caller, line_id: str, spki_sha256: Sequence[str]) -> int:
+        caller.require(Role.OPERATOR)
+        return self._session.run(_DROP_PREVIOUS, {"wanted": line_id, "pins": list(spki_sha256)})
 
     def due(self, caller: Caller, now: datetime, limit: int) -> list[str]:
         if not sees_all(caller):

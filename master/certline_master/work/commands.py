@@ -78,7 +78,7 @@ class Commands:
     def _of_challenges(
         self, verb: str, line: Line, rows: Sequence[Challenge], updated: set[tuple[str, str]], *, hold: bool
     ) -> None:
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row.record):
             by_dns = row.type is ChallengeType.DNS_01
             more = {"zone": row.zone or "", "record": row.record, "challenge": row.value} if by_dns else {}
             values = {"domain": row.name, "token": row.token, **more}
@@ -175,8 +175,10 @@ class Preparations:
             mine = self._running.pop(order_id, [])
         for command, process in mine:
             with process:
-                detail = process.end(self._context.clock, grace)
-                log.info("a preparation ended", extra={"command": command.name, "detail": f"{detail}\n{process.tail()}"})
+                detail = process.end(grace)
+                log.info(
+                    "a preparation ended", extra={"command": command.name, "detail": f"{detail}\n{process.tail()}"}
+                )
 
     def end_all(self, grace: float) -> None:
         """We stop."""
@@ -184,4 +186,3 @@ class Preparations:
             orders = list(self._running)
         for order_id in orders:
             self.end(order_id, grace)
-

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from certline_master.domain.alarms import Alarms
+from certline_master.domain.commands import Command
 from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
@@ -37,4 +38,5 @@ class Context:
     worker: str  # who holds our leases
     limits: Limits = field(default_factory=Limits)
     alarms: Alarms = field(default_factory=Alarms)
+    commands: Mapping[str, Command] = field(default_factory=dict)  # by name; what lines may have run
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -31,6 +31,7 @@ from certline_master.domain.staging import may_hold
 from certline_master.work import going_live
 from certline_master.work.accounts import Accounts
 from certline_master.work.answers import Answers
+from certline_master.work.commands import Commands, Preparations
 from certline_master.work.context import Context
 from certline_master.work.journey import GaveUp, Issued, Journey, Moved, Outcome, Waits
 from certline_master.work.steps import Steps
@@ -51,12 +52,32 @@ class Driver:
     def __init__(self, context: Context, accounts: Accounts, answers: Answers) -> None:
         self._context = context
         self._accounts = accounts
-        self._steps = Steps(context, answers)
+        self._commands = Commands(context)
+        self._preparations = Preparations(context, self._commands)
+        self._steps = Steps(context, answers, self._commands)
 
     def drive(self, journey: Journey) -> bool:
         """Go as far as it goes now. True: the order is still held by us and waits until its due time; False: it is
         over, or freed.
         """
+        is_held = False
+        try:
+            is_held = self._drive(journey)
+        finally:
+            if not is_held:
+                self._preparations.end(journey.order.id)
+        return is_held
+
+    def let_go(self, order_ids: Iterable[str]) -> None:
+        """Orders that are no longer in our hands."""
+        for order_id in order_ids:
+            self._preparations.end(order_id)
+
+    def stop(self, grace: float) -> None:
+        """End what runs beside the orders in hand."""
+        self._preparations.end_all(grace)
+
+    def _drive(self, journey: Journey) -> bool:
         while not self._context.stopping.is_set():
             try:
                 outcome = self._take(journey)
@@ -82,6 +103,7 @@ class Driver:
         try:
             if journey.ca is None:
                 journey.ca = self._accounts.client(journey.work.issuer)
+            self._preparations.begin(journey)
             return self._steps.take(journey, journey.ca)
         except CaUnreachable as fault:
             if fault.failure is FailureClass.FIX_CONFIGURATION:
@@ -207,12 +229,14 @@ class Driver:
                 return []
             going_live.arrive(records, line, version, now)
             if line.forced:
-                records.lines.save(SYSTEM, replace(line, forced=False, next_look=now))
+                present = records.lines.by_id(SYSTEM, line.id)
+                records.lines.save(SYSTEM, replace(present, forced=False, next_look=now))
             return records.keys.holders(SYSTEM, line)
 
         holders = self._context.store.write(write)
         failpoint("order.issued.recorded")
         self._tell(holders)
+        self._commands.ended(journey, "order_issued")
         log.info("issued", extra={"line": work.line, "names": list(order.names), "serial": certificate.serial})
 
     def _failed(self, journey: Journey, failure: Failure) -> None:
@@ -229,6 +253,7 @@ class Driver:
             return records.keys.holders(SYSTEM, line)
 
         self._tell(self._context.store.write(write))
+        self._commands.ended(journey, "order_failed", error=failure.detail)
         log.error("order failed", extra={"line": work.line, "class": failure.failure, "error": failure.detail})
 
     def _tell(self, followers: Iterable[str]) -> None:

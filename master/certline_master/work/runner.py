@@ -15,6 +15,7 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import DomainError
 from certline_master.work.accounts import Accounts
 from certline_master.work.answers import Answers
+from certline_master.work.aside import AsideThread
 from certline_master.work.context import Context
 from certline_master.work.driver import Driver
 from certline_master.work.journey import Journey
@@ -28,6 +29,7 @@ LINES_PER_TASK = 10
 SOON = timedelta(milliseconds=50)  # more may be due than one look takes
 NO_ROOM = timedelta(milliseconds=200)  # what is due is in hand, or there is no room for it; a task that ends rings
 AFTER_A_FAULT = timedelta(seconds=1)
+GRACE = 0.5  # seconds between TERM and KILL for what runs beside an order, when we stop
 
 log = logging.getLogger("certline.work")
 
@@ -39,14 +41,15 @@ class Runner:
         self._context = context
         accounts, answers = Accounts(context), Answers(context)
         self._driver = Driver(context, accounts, answers)
-        self._lines = Lines(context, accounts)
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._aside = AsideThread(context.clock, context.stopping, self._tasks.empty)
+        self._lines = Lines(context, accounts, self._aside)
         self._sweep = Sweep(context, answers)
         self._revoking = Revoking(context, accounts)
         self._watch = Watch(context)
         self._watch_due, self._watching = self._context.clock.monotonic(), False
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._waiting: list[tuple[float, int, Journey]] = []  # by the moment they are due
         self._held: dict[str, Journey] = {}
         self._lines_in_hand: set[str] = set()
@@ -61,7 +64,8 @@ class Runner:
         """Free what a former life of this worker held, then begin."""
         self._context.store.write(lambda records: records.orders.release_all(SYSTEM, self._context.worker))
         self._stop_listening = self._context.bell.listen("work", self.look_now)
-        names = [("engine", self._loop)] + [(f"worker-{n}", self._work) for n in range(self._context.limits.threads)]
+        names = [("engine", self._loop), ("aside", self._aside.run)]
+        names += [(f"worker-{n}", self._work) for n in range(self._context.limits.threads)]
         self._threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in names]
         for thread in self._threads:
             thread.start()
@@ -73,11 +77,13 @@ class Runner:
         self._context.stopping.set()
         self._stop_listening()
         self._wake.set()
+        self._aside.stop()
         for _ in range(self._context.limits.threads):
             self._tasks.put(None)
         deadline = self._context.clock.monotonic() + within
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._context.clock.monotonic()))
+        self._driver.stop(GRACE)
         try:
             self._context.store.write(lambda records: records.orders.release_all(SYSTEM, self._context.worker))
         except DomainError as fault:
@@ -208,6 +214,7 @@ class Runner:
         ours = self._context.store.write(
             lambda records: records.orders.renew(SYSTEM, self._context.worker, held, now=now, lease=lease)
         )
+        self._driver.let_go(set(held) - set(ours))
         with self._lock:
             for lost in set(held) - set(ours):
                 self._held.pop(lost, None)

@@ -17,6 +17,7 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.ports import CertificateAuthority, OrderView
 from certline_master.work.answers import Answers
+from certline_master.work.commands import Commands
 from certline_master.work.context import Context
 from certline_master.work.journey import GaveUp, Issued, Journey, Moved, Outcome, Waits
 from certline_shared.backoff import delay
@@ -33,9 +34,10 @@ class Steps:
     failures.
     """
 
-    def __init__(self, context: Context, answers: Answers) -> None:
+    def __init__(self, context: Context, answers: Answers, commands: Commands) -> None:
         self._context = context
         self._answers = answers
+        self._commands = commands
         self._of: dict[OrderState, Callable[[Journey, CertificateAuthority], Outcome]] = {
             OrderState.PLANNED: self._know_key,
             OrderState.KEYED: self._open,
@@ -95,6 +97,7 @@ class Steps:
         if intended:
             self._answers.present(intended)
             failpoint("order.publishing.presented")
+            self._commands.published(journey, intended)
         rows = [replace(c, state=ChallengeState.PRESENT) for c in intended]
         for row in rows:
             journey.challenges[row.id] = row

@@ -10,6 +10,7 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import DomainError
 from certline_master.domain.model import Challenge, ChallengeState
 from certline_master.work.answers import Answers
+from certline_master.work.commands import Commands
 from certline_master.work.context import Context
 from certline_shared.failpoints import failpoint
 
@@ -25,6 +26,7 @@ class Sweep:
     def __init__(self, context: Context, answers: Answers) -> None:
         self._context = context
         self._answers = answers
+        self._commands = Commands(context)
 
     def turn(self) -> int:
         """Remove what is due; returns how many were."""
@@ -46,6 +48,7 @@ class Sweep:
             self._postpone(rows, type(fault).__name__)
             return 0
         failpoint("sweep.cleaned")
+        self._commands.removed(rows)
         removed = [replace(row, state=ChallengeState.REMOVED, due=None) for row in rows]
         self._context.store.write(lambda records: records.orders.save_challenges(SYSTEM, removed))
         return len(removed)

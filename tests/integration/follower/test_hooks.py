@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -31,7 +31,7 @@ def command(bed: Bed, *words: str, fails: str = "never") -> str:
 
 def told(bed: Bed) -> list[list[str]]:
     """The arguments that hooks were started with, oldest first."""
-    return [one["words"] for one in records(bed)]
+    return [list(map(str, cast("list[str]", one["words"]))) for one in records(bed)]
 
 
 def records(bed: Bed) -> list[dict[str, object]]:
@@ -167,8 +167,8 @@ def test_a_hook_runs_as_the_user_and_group_that_its_section_names(bed: Bed) -> N
     script = f"import os, pathlib; pathlib.Path({said!r}).write_text(str((os.getuid(), os.getgroups())))"
     (bed.folder / "open").mkdir()
     (bed.folder / "open").chmod(0o777)
-    for folder in (bed.folder, *bed.folder.parents[:3]):
-        if folder != Path("/tmp"):
+    for folder in (bed.folder, *bed.folder.parents):
+        if "pytest-of" in str(folder):
             folder.chmod(0o755)
     hook = json.dumps(["/usr/bin/python3", "-S", "-I", "-c", script])
     configure(bed, f'[hooks.default]\nuser = "nobody"\npost-certchange = {hook}')

@@ -52,6 +52,14 @@ class LineRecords(Protocol):
         """All of them, at a change of custody or key."""
         ...
 
+    def of_key(self, caller: Caller, key_id: str) -> list[Line]:
+        """The lines that name this key, by name; none for a follower."""
+        ...
+
+    def drop_previous(self, caller: Caller, line_id: str, spki_sha256: Sequence[str]) -> int:
+        """Requests for former keys of the host; how many were."""
+        ...
+
     def due(self, caller: Caller, now: datetime, limit: int) -> list[str]:
         """Ids of lines whose next_look has come, the most overdue first."""
         ...
