@@ -180,7 +180,7 @@ def _roll(snapshot: LineSnapshot, live: Version | None, why: str, reason: str | 
         return _open(snapshot, live, csrs, why, now, slot=Slot.NEXT)
     keep = _watch(line, live, now) if live else Plan((), None, "")
     if line.custody is Custody.MASTER and line.key_id is not None and (lacking := rollover.lacking_next(snapshot)):
-        step = rollover.MakeNextKey(lacking, why)
+        step = rollover.MakeNextKey(lacking, why, is_wanted=True)
         return Plan((*keep.actions, step), now + NEXT_KEY_LOOK, f"{why}; its next key is made")
     if line.custody is Custody.MASTER:
         return Plan((MakeRequest(missing, why, Slot.NEXT),), now, f"{why}; the next key's request is made")
@@ -231,7 +231,7 @@ def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime
         newest = snapshot.versions[0].state if snapshot.versions else None
         return "the last one was revoked" if newest is VersionState.REVOKED else "the first certificate"
     if went_back(live, snapshot):
-        return _reason_by_age(line, live, now)
+        return _new_key(snapshot, live) or _reason_by_age(line, live, now)
     held = {certificate.key_type: certificate for certificate in live.certificates}
     names = set(live.certificates[0].names)
     if names != set(line.names):

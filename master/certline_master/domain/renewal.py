@@ -57,7 +57,7 @@ def before_expiry(policy: Policy, lifetime: timedelta) -> timedelta | None:
 
 def by_policy(renewal: Renewal, options: LineOptions, not_before: datetime, not_after: datetime) -> Renewal:
     """What the line's policy makes of the time that was chosen without it. An earlier window of the CA stays."""
-    if options.renew_before is None and options.renew_after is None:
+    if renewal.fixed or (options.renew_before is None and options.renew_after is None):
         return renewal
     wished = _by_policy(policy_of(options), options, not_before, not_after)
     if renewal.window_start is not None and renewal.at <= wished.at:

@@ -9,6 +9,9 @@ from certline_master.domain.durations import seconds_of
 from certline_master.domain.model import Custody, Line, LineCsr, LineSnapshot, Slot, Version, VersionState
 from certline_master.domain.renewal import by_lifetime
 
+KEY_REVOKED = "its key is revoked"
+"""Why a line is rolled over where that waits for nothing."""
+
 UNKNOWN_LOOK = timedelta(minutes=5)
 """When to look again at what holds a version for nobody knows how long."""
 
@@ -165,7 +168,9 @@ def _holds(snapshot: LineSnapshot, now: datetime) -> Iterator[tuple[Version, Hol
 def _by_the_hours(staged: Version, snapshot: LineSnapshot, now: datetime) -> Hold | None:
     """A new key waits for `stage_for` while the live version's keys are still the ones to serve with."""
     length, live = snapshot.line.options.stage_for, _live(snapshot)
-    if length is None or live is None or pins(live) == pins(staged) or not pins(live) <= _current_pins(snapshot):
+    if length is None or live is None or pins(live) == pins(staged):
+        return None
+    if snapshot.line.rollover == KEY_REVOKED or not pins(live) <= _current_pins(snapshot):
         return None
     until = (staged.staged_since or now) + timedelta(seconds=seconds_of(length))
     return Hold(until, f"a new key is staged for {length}") if until > now else None

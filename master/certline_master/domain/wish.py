@@ -105,9 +105,17 @@ def is_for_this_wish(version: Version, snapshot: LineSnapshot) -> bool:
 
 
 def went_back(live: Version, snapshot: LineSnapshot) -> bool:
-    """Whether an operator put it back in the place of one that fits the wish: that is not undone before it is due."""
+    """Whether an operator put it back in the place of one that fits the wish, but for keys, which move back with it:
+    that is not undone before it is due.
+    """
     newer = (one for one in snapshot.versions if one.number > live.number and was_live(one))
-    return any(one.state is VersionState.RETIRED and is_for_this_wish(one, snapshot) for one in newer)
+    wanted = set(snapshot.line.names), set(snapshot.line.key_types)
+    return any(one.state is VersionState.RETIRED and _names_and_types(one) == wanted for one in newer)
+
+
+def _names_and_types(version: Version) -> tuple[set[str], set[KeyType]]:
+    certificates = version.certificates
+    return {name for one in certificates for name in one.names}, {one.key_type for one in certificates}
 
 
 def under_way(snapshot: LineSnapshot) -> Version | None:

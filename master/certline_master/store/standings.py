@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Integer, and_, bindparam, func, null, or_, select, update
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.deployment import Behind, InUse, Receiver, steps_from
@@ -86,6 +86,31 @@ _THIS = (
     deployments.c.follower_id == param("whose"),
     deployments.c.line_id == param("line"),
     deployments.c.version == number("which"),
+)
+_LATER = deployments.alias("later")
+_WANT_AGAIN = (
+    update(deployments)
+    .where(
+        deployments.c.line_id == param("line"),
+        deployments.c.version == number("which"),
+        select(_LATER.c.version)
+        .where(
+            _LATER.c.line_id == deployments.c.line_id,
+            _LATER.c.follower_id == deployments.c.follower_id,
+            _LATER.c.version.in_(bindparam("later", type_=Integer(), expanding=True)),
+            _LATER.c.state.in_(steps_from(DeploymentState.PULLED)),
+        )
+        .correlate(deployments)
+        .exists(),
+    )
+    .values(
+        state=DeploymentState.WANTED,
+        error=null(),
+        retry_at=null(),
+        alarmed=null(),
+        updated=param("since", deployments.c.updated),
+        wanted_since=param("since", deployments.c.wanted_since),
+    )
 )
 _ALARM = (
     update(deployments)
@@ -178,6 +203,13 @@ class Standings:
         caller.require(Role.OPERATOR)
         wanted = Deployment(follower_id, line_id, version, DeploymentState.WANTED, None, since, wanted_since=since)
         self._session.run(_WANT.on(self._session), DEPLOYMENT.write(wanted))
+
+    def want_again(self, caller: Caller, line_id: str, version: int, later: Sequence[int], *, since: datetime) -> None:
+        """Of whoever pulled one of the later versions."""
+        caller.require(Role.OPERATOR)
+        wanted = {"line": line_id, "which": version, "later": list(later), "since": since}
+        if later:
+            self._session.run(_WANT_AGAIN, wanted)
 
     def alarm(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> bool:
         """Note that the deployment's lateness was told; False when it was before, or it arrived. It must be on record

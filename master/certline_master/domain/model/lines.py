@@ -93,6 +93,7 @@ class Renewal:
     window_start: datetime | None = None
     window_end: datetime | None = None
     explanation_url: str | None = None
+    fixed: bool = False  # by an operator's word: neither the CA's window nor the line's policy moves it
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,10 @@ class StandingRecords(Protocol):
         """Note that a follower was offered a version, unless it is known."""
         ...
 
+    def want_again(self, caller: Caller, line_id: str, version: int, later: Sequence[int], *, since: datetime) -> None:
+        """An older version is live again: it is wanted of whoever had one of the later ones."""
+        ...
+
     def alarm(self, caller: Caller, follower_id: str, line_id: str, version: int, *, now: datetime) -> bool:
         """Note that a deployment's lateness is told; False when it was before, or it arrived meanwhile."""
         ...
