@@ -172,4 +172,9 @@ PLANNED = {
     "terms": ["https://letsencrypt.org/documents/LE-SA-v1.5-February-24-2025.pdf"],
     "guard": None,
 }
-CHANGED = {"changes": [CHANGE], "orders": [ORDER_CAUSED]}
+WARNED = {
+    "field": "/lines/shop/renew_before",
+    "detail": "its certificates live for 90 days: half of it (45 days) is meant then",
+}
+PLANNED |= {"consequences": [], "warnings": [WARNED]}
+CHANGED = {"changes": [CHANGE], "orders": [ORDER_CAUSED], "warnings": []}

@@ -30,6 +30,7 @@ from certline_master.domain.fleet import (
     Thing,
 )
 from certline_master.domain.fleet_changes import Change
+from certline_master.domain.fleet_warnings import FleetWarning
 from certline_master.domain.model import Owner
 from certline_master.domain.orders_caused import OrderCaused
 from certline_master.domain.pointers import pointer
@@ -45,6 +46,7 @@ class Changed:
 
     changes: tuple[Change, ...]
     orders: tuple[OrderCaused, ...]
+    warnings: tuple[FleetWarning, ...] = ()  # what will hardly be meant, and stops nothing
 
 
 def _add_changes(kind: Kind, body: type, example: Any) -> None:
@@ -102,7 +104,11 @@ def _apply(services: Services, caller: Caller, desired: DesiredFleet, scope: Sco
         done = FleetWork(services, caller).apply(desired, scope, shown=None, force=True)
     except Invalid as error:
         raise Invalid(*(_from_object(fault, scope) for fault in error.faults)) from None
-    return Changed(done.changes, done.orders)
+    root = pointer(SECTIONS[scope.only[0]], scope.only[1]) if scope.only else ""
+    told = (
+        replace(one, field=one.field.removeprefix(root)) for one in done.warnings if one.field.startswith(f"{root}/")
+    )
+    return Changed(done.changes, done.orders, tuple(told))
 
 
 def _from_object(fault: Fault, scope: Scope) -> Fault:

@@ -57,7 +57,11 @@ def apply(asked: Asked, path: Path, *, check: bool, force: bool, yes: bool) -> N
 
 
 def _plan(asked: Asked, wished: FleetFile) -> dict[str, Any]:
-    return _ask(asked, "/v1/fleet/plan", {"desired": wished.desired}, wished)
+    """Its warnings are always said, on stderr."""
+    found = _ask(asked, "/v1/fleet/plan", {"desired": wished.desired}, wished)
+    for warning in wished.warnings(found):
+        asked.note(warning)
+    return found
 
 
 def _ask(asked: Asked, route: str, body: dict[str, Any], wished: FleetFile) -> dict[str, Any]:

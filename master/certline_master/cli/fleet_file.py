@@ -35,6 +35,11 @@ class FleetFile:
         faults = [self._placed(str(one["field"]), str(one["detail"])) for one in problem.get("errors", ())]
         return _told(self.path, faults) if faults else None
 
+    def warnings(self, plan: Mapping[str, Any]) -> list[str]:
+        """What an answer of the master warns of, told by this file's lines."""
+        faults = (self._placed(str(one["field"]), str(one["detail"])) for one in plan.get("warnings", ()))
+        return [f"{self.path}:{line}: warning: {_dotted(place)}{detail}" for line, place, detail in sorted(faults)]
+
     def _placed(self, pointer: str, detail: str) -> Fault:
         pointer = pointer.removeprefix("/desired").replace("/options/", "/", 1)
         section, _, rest = pointer.removeprefix("/").partition("/")
