@@ -106,7 +106,7 @@ EXPECTED = {
     groups: get
     identities: announce count take_over use_protocol
     introductions: get
-    lines: by_id delete get put_csr resume save set_next_look snapshot
+    lines: by_id delete get of_order put_csr resume save set_next_look snapshot
     versions: certificate get
     orders: get
     secrets: read

@@ -169,6 +169,9 @@ class LineSettings(_Part):
     renew_after: str | None = Field(default=None, description="7d: at that age; it counts before renew_before")
     must_staple: bool | None = Field(default=None, description="ask for certificates with Must-Staple (RFC 7633)")
     purposes: list[str] | None = Field(default=None, description="what they must serve for: server, client")
+    commands: dict[str, list[str]] | None = Field(
+        default=None, description="event on the master: names of [commands] in its certline.toml"
+    )
 
 
 class LinePart(LineSettings):
