@@ -5,6 +5,7 @@ from typing import Any
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.custody import KeyMaterial
+from certline_master.domain.model import Slot
 from certline_shared import enrolment, sealing
 from certline_shared.codec import from_base64url
 from certline_shared.manifest import ManifestLine
@@ -74,7 +75,9 @@ def installs(host: FollowerClient, version: int, *, line: str = "shop") -> None:
     reports(host, version, line=line)
 
 
-def materials(bed: Bed, name: str = "shop") -> list[KeyMaterial]:
+def materials(bed: Bed, name: str = "shop", *, ahead: bool = False) -> list[KeyMaterial]:
+    """Those in use or out of use; or the ones made ahead."""
     with bed.store.read() as records:
         key = records.keys.get(SYSTEM, name)
-        return records.keys.materials(SYSTEM, [key.id])[key.id]
+        kept = records.keys.materials(SYSTEM, [key.id])[key.id]
+    return [one for one in kept if (one.slot is Slot.NEXT) is ahead]

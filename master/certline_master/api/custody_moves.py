@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.key_moves import retire
 from certline_master.domain.model import Custody, Line
 from certline_master.domain.ports import Records
 
@@ -10,10 +11,15 @@ from certline_master.domain.ports import Records
 def move(records: Records, caller: Caller, former: Line, *, now: datetime) -> None:
     """`former`: the line as it was. The live version stays offered until the one for the new key is live."""
     records.lines.drop_csrs(caller, former.id)
-    if former.key_id is not None:
-        records.keys.demote(caller, former.key_id)
+    if former.key_id is not None and not _is_shared(records, former):
+        retire(records, caller, former.key_id)
     text, held = _to_follower(records, former) if former.custody is Custody.MASTER else _to_master(records, former)
     records.events.add(caller, "custody.changed", f"line:{former.name}", text, now=now, data={"held_by": held})
+
+
+def _is_shared(records: Records, former: Line) -> bool:
+    others = records.lines.of_key(SYSTEM, former.key_id or "")
+    return any(one.id != former.id and one.custody is Custody.MASTER for one in others)
 
 
 def _to_follower(records: Records, former: Line) -> tuple[str, list[str]]:

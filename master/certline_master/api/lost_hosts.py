@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.custody import KeyCopy, Revocation, RevocationState
 from certline_master.domain.deployment import arrived
+from certline_master.domain.key_moves import replace_current
 from certline_master.domain.lost_host import KEY_COMPROMISE, PATIENCE, Exposed, exposed, has_moved_on, newest_safe
 from certline_master.domain.model import (
     Deployment,
@@ -141,25 +142,32 @@ class Clearing:
     def run(self, lost: LostHost) -> None:
         keys = sorted({one.line.key_id or "" for one in lost.lines if one.needs_key})
         for key_id in keys:
-            self._replace_key(key_id, lost.follower.name)
+            self._replace_key(key_id, lost)
         intended = [self._intend(lost.follower, line, one) for line in lost.lines for one in line.exposed]
         hastened = self.records.revocations.hasten(self.caller, lost.follower.name, now=self.now) if self.at_once else 0
         if keys or any(intended) or hastened:
             self._note(lost, len(keys), sum(intended))
 
-    def _replace_key(self, key_id: str, lost: str) -> None:
+    @staticmethod
+    def _pins(lost: LostHost) -> frozenset[str]:
+        return frozenset(pin for line in lost.lines for pin in line.pins) | {copy.spki_sha256 for copy in lost.keys}
+
+    def _replace_key(self, key_id: str, lost: LostHost) -> None:
         """All lines of the key get a new one; the engine makes it, and orders."""
         key = next(one for one in self.records.keys.all(self.caller) if one.id == key_id)
-        self.records.keys.demote(self.caller, key_id)
+        risen = replace_current(self.records, self.caller, key_id, self._pins(lost), self.now)
         lines = [line for line in self.records.lines.all(SYSTEM, limit=1_000_000) if line.key_id == key_id]
         for line in lines:
             if line.follower_id is None:
-                why = Failure(FailureClass.RETRY_SOON, f"the key is replaced: {lost} had it and is lost")
+                why = Failure(FailureClass.RETRY_SOON, f"the key is replaced: {lost.follower.name} had it and is lost")
                 self.records.orders.stop(self.caller, line.id, why, now=self.now)
-                self.records.lines.drop_csrs(self.caller, line.id)
-                self.records.lines.save(self.caller, replace(line, forced=True, next_look=self.now))
-        text = f"a new key is made and its certificates are issued anew: {lost} had it and is lost"
-        data = {"lines": [line.name for line in lines], "follower": lost}
+                if not risen:
+                    self.records.lines.drop_csrs(self.caller, line.id)
+                present = self.records.lines.by_id(SYSTEM, line.id)
+                self.records.lines.save(self.caller, replace(present, forced=True, next_look=self.now))
+        which = "the next key is used" if risen else "a new key is made"
+        text = f"{which} and its certificates are issued anew: {lost.follower.name} had it and is lost"
+        data = {"lines": [line.name for line in lines], "follower": lost.follower.name}
         self.records.events.add(self.caller, "key.replaced", f"key:{key.name}", text, now=self.now, data=data)
 
     def _intend(self, lost: Follower, line: LostLine, one: Exposed) -> bool:

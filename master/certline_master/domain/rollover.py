@@ -27,6 +27,7 @@ class MakeNextKey:
 
     key_types: tuple[KeyType, ...]
     reason: str = "the next key is made ahead"
+    is_wanted: bool = False  # a rollover waits for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from certline_master.domain.access import Caller, Role
 from certline_master.domain.custody import Key, KeyCopy, KeyMaterial, SealedKey
 from certline_master.domain.errors import NotFound
 from certline_master.domain.model import Line, Slot
+from certline_master.store import slots
 from certline_master.store.named import NamedTable
 from certline_master.store.scope import HOLDERS, may_touch, sees_all
 from certline_master.store.session import Session, Shape, Upsert, number, param, several
+from certline_master.store.slots import MATERIAL
 from certline_master.store.tables import followers, key_copies, key_materials, keys, sealed_keys
 
 _KEYS, _KEY = NamedTable("key", Key, keys), Shape(Key, keys)
-MATERIAL = Shape(KeyMaterial, key_materials)
 _SEALED = Shape(SealedKey, sealed_keys)
 _COPY = Shape(KeyCopy, key_copies)
 KEPT_VERSIONS = 3  # of which a sealed key stays: a host may be pulling a version while the next goes live
@@ -111,6 +112,10 @@ class Keys:
     def demote(self, caller: Caller, key_id: str) -> int:
         caller.require(Role.OPERATOR)
         return self._session.run(_DEMOTE, {"wanted": key_id, "now": self._session.clock.now()})
+
+    def rise(self, caller: Caller, material: KeyMaterial, *, now: datetime) -> None:
+        caller.require(Role.OPERATOR)
+        slots.rise(self._session, material, now)
 
     def forget(self, caller: Caller, material: KeyMaterial) -> bool:
         caller.require(Role.OPERATOR)

@@ -9,11 +9,10 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.custody import KeyMaterial
 from certline_master.domain.model import Custody, LineCsr, Slot
 from certline_master.store.events import Events
-from certline_master.store.keys import MATERIAL
 from certline_master.store.session import Session, Shape, param, several
 from certline_master.store.tables import certificates, key_materials, keys, line_csrs, lines, versions
 
-_CSR = Shape(LineCsr, line_csrs)
+_CSR, MATERIAL = Shape(LineCsr, line_csrs), Shape(KeyMaterial, key_materials)
 _LINE = (
     select(lines.c.id, lines.c.name, lines.c.key_id, keys.c.name.label("key"))
     .outerjoin(keys, keys.c.id == lines.c.key_id)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from certline_master.domain import renewal as renewals
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaError, Conflict, DomainError
+from certline_master.domain.key_moves import spread
 from certline_master.domain.model import (
     Certificate,
     Custody,
@@ -20,14 +21,17 @@ from certline_master.domain.model import (
     Order,
     OrderState,
     Renewal,
+    Slot,
     Version,
     VersionState,
 )
 from certline_master.domain.planning import CROWDED, AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
 from certline_master.domain.ports import Records
+from certline_master.domain.rollover import KeyStep, MakeNextKey
 from certline_master.domain.staging import StagedStep
 from certline_master.domain.wish import MakeRequest, PauseLine, StopOrder
 from certline_master.work.accounts import Accounts
+from certline_master.work.aside import Aside, at_once
 from certline_master.work.context import Context
 from certline_master.work.keys import KeyWork
 from certline_master.work.staged import StagedWork
@@ -38,6 +42,7 @@ DIRECTORY_RETRY = timedelta(minutes=1)
 WINDOW_RETRY = timedelta(hours=6)  # RFC 9773 section 4.3.3
 SOONEST_CHECK = timedelta(minutes=1)
 AFTER_A_FAULT = timedelta(minutes=1)
+SLOW_KEY = timedelta(minutes=1)  # when to look whether a key is there that is being made
 
 log = logging.getLogger("certline.work.lines")
 
@@ -45,8 +50,9 @@ log = logging.getLogger("certline.work.lines")
 class Lines:
     """Carries out the planner's actions."""
 
-    def __init__(self, context: Context, accounts: Accounts) -> None:
+    def __init__(self, context: Context, accounts: Accounts, aside: Aside = at_once) -> None:
         self._context = context
+        self._aside = aside
         self._accounts = accounts
         self._keys = KeyWork(context)
         self._staged = StagedWork(context)
@@ -73,7 +79,7 @@ class Lines:
     def _one(self, snapshot: LineSnapshot) -> bool:
         now = self._context.clock.now()
         decided = plan(snapshot, now)
-        next_look = decided.next_look
+        next_look, steps = decided.next_look, list[KeyStep]()
         for action in decided.actions:
             if isinstance(action, OpenVersion):
                 return self._open(snapshot, action, now)
@@ -81,16 +87,38 @@ class Lines:
                 return self._staged.do(snapshot, action, now)
             if isinstance(action, StopOrder | PauseLine):
                 self._end(snapshot.line, action, now)
+            elif isinstance(action, MakeRequest) and self._keys.is_slow(snapshot, action):
+                return self._make_aside(snapshot, action, now)
             elif isinstance(action, MakeRequest):
                 self._keys.make_request(snapshot, action, now)
+            elif isinstance(action, KeyStep):
+                steps.append(action)
             elif isinstance(action, LookAtDirectory):
                 next_look = self._learn_profiles(snapshot, decided, now)
             else:
                 self._ask_renewal_info(snapshot, action, now)
                 next_look = now  # look once more, with the renewal known
         self._looked(snapshot.line, next_look)
+        for step in steps:
+            self._beside(snapshot, step, now)
         log.debug("looked", extra={"line": snapshot.line.name, "standing": decided.standing})
         return False
+
+    def _make_aside(self, snapshot: LineSnapshot, action: MakeRequest, now: datetime) -> bool:
+        """A key that takes its time holds no worker up; the line is looked at again once it is there."""
+        later = replace(snapshot.line, next_look=now + SLOW_KEY)
+        self._looked(snapshot.line, later.next_look)
+        waiting, clock = replace(snapshot, line=later), self._context.clock
+        self._aside(f"key of line {later.name}", lambda: self._keys.make_request(waiting, action, clock.now()), True)
+        return False
+
+    def _beside(self, snapshot: LineSnapshot, step: KeyStep, now: datetime) -> None:
+        if not isinstance(step, MakeNextKey):
+            self._keys.do(snapshot, step, now)
+            return
+        clock = self._context.clock
+        task = f"next key of {snapshot.key_name}"
+        self._aside(task, lambda: self._keys.do(snapshot, step, clock.now()), step.is_wanted)
 
     def _end(self, line: Line, action: StopOrder | PauseLine, now: datetime) -> None:
         """Stop an order, or the line's renewals; unless the wish changed since the snapshot was taken."""
@@ -122,6 +150,8 @@ class Lines:
             if not records.lines.looked(SYSTEM, line.id, was=line.next_look, then=None):
                 return False  # the wish may have changed: plan anew
             records.versions.open(SYSTEM, version, orders)
+            if action.slot is Slot.NEXT:
+                spread(records, line, action.reason, now)
             text = f"version {version.number} is ordered: {action.reason}"
             data = {"version": version.number, "names": list(line.names), "profile": action.profile}
             records.events.add(SYSTEM, "version.ordered", f"line:{line.name}", text, now=now, data=data)

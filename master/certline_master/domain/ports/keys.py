@@ -39,6 +39,10 @@ class KeyRecords(Protocol):
         """`current` and `next` become `previous`: a new key is to be made. Returns how many did."""
         ...
 
+    def rise(self, caller: Caller, material: KeyMaterial, *, now: datetime) -> None:
+        """It becomes current, what was it previous; the requests of the key's lines follow, and are looked at."""
+        ...
+
     def forget(self, caller: Caller, material: KeyMaterial) -> bool:
         """Delete it, not its secret; False when it is gone already."""
         ...
