@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     bundle.add_argument("--receipt", metavar="F", help="write what is to be carried back to the master here")
     forget = command("forget", _forget, "Remove all that this host has of a line that left the file, its keys too.")
     forget.add_argument("line", metavar="LINE", help="the line's name")
+    snippet = command("snippet", _snippet, "Print the TLS part of a web server's configuration for a line's files.")
+    snippet.add_argument("server", choices=("nginx", "apache"))
+    snippet.add_argument("line", metavar="LINE", help="a line of the settings file")
     config = command("config", _config, "Show the settings in use, or an example.")
     config.add_argument("what", choices=("show", "example"))
     return top
@@ -210,6 +213,12 @@ def _keygen(options: argparse.Namespace) -> int:
     from certline_follower import identity_commands
 
     return identity_commands.keygen(options, _find(options))
+
+
+def _snippet(options: argparse.Namespace) -> int:
+    from certline_follower import snippet
+
+    return snippet.command(options, _find(options))
 
 
 def _forget(options: argparse.Namespace) -> int:

@@ -14,8 +14,9 @@ from certline_shared.running import AS_WE_ARE, Surroundings
 
 DEFAULT, EVERY = "default", "every"
 
-_KEY = ("key_name", "key_type")
-_CERTIFICATE = (*_KEY, "certificate_name")
+_NAMED = ("key_name", "key_type")
+_KEY = (*_NAMED, "passphrase_fd")
+_CERTIFICATE = (*_NAMED, "certificate_name")
 EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "private_key_rollover": (*_KEY, "private_key_file", "backup_key_file", "previous_key_file"),
     "private_key_installed": (*_KEY, "private_key_file"),
@@ -24,7 +25,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "certificate_installed": (*_CERTIFICATE, "certificate_file"),
     "full_certificate_installed": (*_CERTIFICATE, "full_certificate_file"),
     "chain_installed": (*_CERTIFICATE, "chain_file"),
-    "full_key_installed": (*_CERTIFICATE, "full_key_file"),
+    "full_key_installed": (*_CERTIFICATE, "passphrase_fd", "full_key_file"),
     "params_installed": (*_CERTIFICATE, "params_file"),
     "post-certchange": ("certificate_name",),
     "post-keychange": ("key_name",),

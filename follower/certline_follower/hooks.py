@@ -1,5 +1,8 @@
 """The step that tells a hook what happened."""
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from certline_follower import happenings, undoing
@@ -9,6 +12,7 @@ from certline_follower.host import Host, StepFailed, StepVoid, StepWarned, log
 from certline_follower.state import Debt
 from certline_shared import placeholders, running
 from certline_shared.failpoints import failpoint
+from certline_shared.running import Ended
 
 FAILPOINTS = ("hook.running", "hook.ran")
 
@@ -23,12 +27,11 @@ def run(host: Host, step: RunHook) -> None:
     if any(not happenings.is_still(host.state.happenings.get(key), action, now) for key, now in step.causes.items()):
         raise StepVoid
     failpoint("hook.running")
-    done = running.run(
-        placeholders.filled(action.words, step.values),
-        timeout=action.timeout,
-        env={"CERTLINE_EVENT": action.event, "CERTLINE_LINES": " ".join(step.lines), "CERTLINE_CAUSE": step.tag},
-        around=action.around,
-    )
+    try:
+        with _passphrase(host, step) as passed:
+            done = _started(step, passed)
+    except (OSError, ValueError) as error:
+        done = Ended(False, str(error))
     failpoint("hook.ran")
     if not done.ok and action.required:
         _failed(host, step, done.detail)
@@ -37,6 +40,34 @@ def run(host: Host, step: RunHook) -> None:
     if not done.ok:
         raise StepWarned(f"{action.name}: {done.detail}")
     log.info("%s: %s", action.name, done.detail)
+
+
+def _started(step: RunHook, passed: Sequence[int]) -> Ended:
+    action = step.action
+    return running.run(
+        placeholders.filled(action.words, {**step.values, "passphrase_fd": "".join(map(str, passed))}),
+        timeout=action.timeout,
+        env={"CERTLINE_EVENT": action.event, "CERTLINE_LINES": " ".join(step.lines), "CERTLINE_CAUSE": step.tag},
+        around=action.around,
+        pass_fds=passed,
+    )
+
+
+@contextmanager
+def _passphrase(host: Host, step: RunHook) -> Iterator[tuple[int, ...]]:
+    """The descriptor to read it from, where the hook asks for one and the line has one. Raises OSError, ValueError."""
+    wanted = "passphrase_fd" in placeholders.names_in(step.action.words)
+    passphrase = host.material.keys.passphrase(step.lines[0]) if wanted else None
+    if passphrase is None:
+        yield ()
+        return
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, passphrase)  # shorter than any pipe's room
+        os.close(writer)
+        yield (reader,)
+    finally:
+        os.close(reader)
 
 
 def _failed(host: Host, step: RunHook, error: str) -> None:
