@@ -12,8 +12,9 @@ from certline_master.api.line_views import LineDetail, LineView, line_views, lin
 from certline_master.api.rollouts import rollout_view
 from certline_master.api.services import Services
 from certline_master.api.views import DeploymentView, OrderView, VersionView
-from certline_master.domain.access import Caller
-from certline_master.domain.model import Event
+from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.line_settings import line_settings
+from certline_master.domain.model import Event, Issuer, Line
 from certline_master.domain.planning import plan
 from certline_master.domain.ports import Records
 
@@ -37,7 +38,8 @@ _CERTIFICATE = {
 }  # fmt: skip
 _VERSION = {
     "number": 3, "state": "live", "created": "2026-11-20T12:00:00Z", "ended": None, "reason": "the first certificate",
-    "certificates": [_CERTIFICATE], "failure": None,
+    "certificates": [_CERTIFICATE], "failure": None, "live_since": "2026-11-20T12:00:02Z", "activate_at": None,
+    "held_by": None,
 }  # fmt: skip
 _ORDER = {
     "id": "0d5c2a52-6d0f-4c53-9b4e-5c1f4f0f7a11", "state": "issued", "names": LINE["names"], "profile": "classic",
@@ -61,7 +63,7 @@ ROLLOUT = {
 }  # fmt: skip
 _DETAIL = {
     "line": _LINE, "versions": [_VERSION], "orders": [_ORDER], "hosts": [STANDING], "deployments": [_DEPLOYMENT],
-    "rollout": None,
+    "rollout": None, "settings": [{"name": "renew_before", "value": "30d", "origin": "defaults"}],
 }  # fmt: skip
 EVENT = {
     "id": 42, "at": "2026-11-20T12:00:02Z", "kind": "order.issued", "actor": "system", "subject": "line:shop",
@@ -97,12 +99,18 @@ def _detail(services: Services, records: Records, caller: Caller, name: str) -> 
     deployments = records.followers.deployments(caller, line_id=found.id)
     return LineDetail(
         line=view,
-        versions=tuple(VersionView.of(version) for version in records.versions.all(caller, found.id)),
+        versions=tuple(VersionView.of(version, found) for version in records.versions.all(caller, found.id)),
         orders=tuple(OrderView.of(order) for order in records.orders.of_line(caller, found.id)),
         hosts=hosts,
         rollout=rollout_view(records, caller, found, view.version, now=now),
         deployments=tuple(DeploymentView.of(deployment, followers) for deployment in deployments),
+        settings=line_settings(found, _issuer_of(records, found)),
     )
+
+
+def _issuer_of(records: Records, line: Line) -> Issuer | None:
+    every = records.issuers.all(SYSTEM)
+    return next((one for one in every if one.id == line.issuer_id or (not line.issuer_id and one.is_default)), None)
 
 
 @router.get("/{name}/history", summary="What happened to a line, newest first", **shown([EVENT]))

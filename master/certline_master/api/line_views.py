@@ -10,9 +10,10 @@ from certline_master.api.views import DeploymentView, OrderView, VersionView
 from certline_master.domain.access import Caller
 from certline_master.domain.alarms import Alarms
 from certline_master.domain.deployment import NotDeployed, Standing, not_deployed
+from certline_master.domain.line_settings import LineSetting
 from certline_master.domain.model import LineSnapshot
 from certline_master.domain.placement import live_version, wanted_requests
-from certline_master.domain.planning import plan
+from certline_master.domain.planning import plan, renewals_of
 from certline_master.domain.ports import Records
 from certline_master.domain.troubles import standing_with, why_failing
 from certline_shared.names import display
@@ -53,6 +54,7 @@ class LineDetail:
     hosts: tuple[Standing, ...]  # how far each follower is
     deployments: tuple[DeploymentView, ...]  # all that the hosts reported, the newest version first
     rollout: RolloutView | None
+    settings: tuple[LineSetting, ...] = ()  # as they count, and where each is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _view(snapshot: LineSnapshot, followers: Sequence[str], trouble: _Trouble, n
         key_types=tuple(line.key_types),
         version=live.number if live else None,
         not_after=min((one.not_after for one in certificates if one.not_after), default=None),
-        renews=min((one.renewal.at for one in certificates if one.renewal), default=None),
+        renews=min((one.at for one in renewals_of(live, line)), default=None) if live else None,
         standing=standing_with(plan(snapshot, now).standing, trouble.failing, trouble.missing),
         failing=trouble.failing is not None,
         why_failing=trouble.failing,

@@ -15,10 +15,13 @@ from certline_master.domain.model import (
     Group,
     HttpName,
     Issuer,
+    Line,
     Order,
     Version,
+    VersionState,
     Zone,
 )
+from certline_master.domain.planning import renewal_of
 from certline_shared.names import display
 
 
@@ -128,8 +131,8 @@ class CertificateView:
     explanation_url: str | None
 
     @classmethod
-    def of(cls, one: Certificate) -> "CertificateView":
-        renewal = one.renewal
+    def of(cls, one: Certificate, line: Line) -> "CertificateView":
+        renewal = renewal_of(one, line)
         text = f"renews {renewal.at:%Y-%m-%d %H:%M} UTC: {renewal.reason}" if renewal else None
         return cls(
             one.key_type, one.names, one.serial, one.spki_sha256, one.not_before, one.not_after,
@@ -157,14 +160,21 @@ class VersionView:
     reason: str
     certificates: tuple[CertificateView, ...]
     failure: FailureView | None
+    live_since: datetime | None
+    activate_at: datetime | None  # of a staged one: when it goes live; null: not known yet
+    held_by: str | None  # of a staged one: why it is not live yet
 
     @classmethod
-    def of(cls, version: Version) -> "VersionView":
-        certificates = tuple(CertificateView.of(one) for one in version.certificates)
+    def of(cls, version: Version, line: Line) -> "VersionView":
+        certificates = tuple(CertificateView.of(one, line) for one in version.certificates)
         return cls(
             version.number, version.state, version.created, version.ended, version.reason, certificates,
-            FailureView.of(version.failure),
+            FailureView.of(version.failure), version.live_since, *_waits(version),
         )  # fmt: skip
+
+
+def _waits(version: Version) -> tuple[datetime | None, str | None]:
+    return (version.activate_at, version.held_by) if version.state is VersionState.STAGED else (None, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`certline line`: the certificate lines, one line's story, and having a certificate issued now."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ MOST_NAMES = 8
 
 @click.group()
 def line() -> None:
-    """Certificate lines: list, show, issue, rollout, history."""
+    """Certificate lines: list, show, issue, revoke, rollback, rollover, rollout, history."""
 
 
 def all_lines(client: AdminClient) -> list[dict[str, Any]]:
@@ -59,11 +60,11 @@ def _until(one: dict[str, Any]) -> str:
 @asks_master
 def show(asked: Asked, name: str) -> None:
     """Show one line: its names, when it renews and why, what it waits for, and where it is installed."""
-    found = asked.client.get(f"/v1/lines/{_safe(name)}")
+    found = asked.client.get(f"/v1/lines/{safe(name)}")
     asked.show(found, _story(found))
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """A name as a path segment; the master checks the rest."""
     from urllib.parse import quote
 
@@ -76,9 +77,6 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
     for label, name in zip(["names", *[""] * len(line["shown"])], line["shown"], strict=False):
         yield _entry(label, name)
     yield _entry("follower", line["follower"] or f"{whose(line)}; the master keeps the key")
-    yield _entry("issuer", line["issuer"] or "none")
-    yield _entry("profile", line["profile"] or "the issuer's")
-    yield _entry("key types", " ".join(line["key_types"]))
     yield _entry("owner", line["owner"])
     yield _entry("standing", line["standing"])
     if line["paused"]:
@@ -90,6 +88,33 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
     if found["rollout"]:
         yield from _rollout(found["rollout"])
     yield from host_table(found["hosts"], "follower")
+    yield from _settings(found["settings"])
+
+
+_ORIGINS = {
+    "line": "",
+    "key": "of its key",
+    "defaults": "of the file's defaults",
+    "off": "switched off",
+    "issuer": "of its issuer",
+    "certline": "unless said otherwise",
+}
+
+
+def _settings(settings: list[dict[str, Any]]) -> Iterator[str]:
+    yield "settings, and where they are written if not at the line:"
+    rows: list[tuple[str, ...]] = [
+        (f"  {one['name']}", _value(one["value"]), _ORIGINS[one["origin"]]) for one in settings
+    ]
+    yield from columns(rows)
+
+
+def _value(value: Any) -> str:
+    if value in (None, [], {}, False):
+        return "none" if value is not False else "no"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else "yes" if value is True else json.dumps(value, ensure_ascii=False)
 
 
 _ENDED = ("issued", "failed")
@@ -105,8 +130,18 @@ def _versions(versions: list[dict[str, Any]]) -> Iterator[str]:
         yield _entry("version", state)
         if version["failure"]:
             yield _entry("", f"failed: {version['failure']['detail']}")
-        if version["state"] == "live":
+        if version["state"] == "staged":
+            yield _entry("", _waits(version))
+        if version["state"] in _IN_FORCE:
             yield from (_entry("", text) for one in version["certificates"] for text in _certificate(one))
+
+
+_IN_FORCE = ("live", "staged")
+
+
+def _waits(version: dict[str, Any]) -> str:
+    at = version["activate_at"]
+    return f"goes live {shown_time(at) if at else 'at a time that is not known yet'}: {version['held_by']}"
 
 
 def _certificate(one: dict[str, Any]) -> Iterator[str]:
@@ -144,7 +179,7 @@ def rollout(asked: Asked, name: str, action: str | None) -> None:
 
     The last of the options counts. Exit 3 when no rollout is under way that could be moved.
     """
-    route = f"/v1/lines/{_safe(name)}"
+    route = f"/v1/lines/{safe(name)}"
     found = asked.client.post(f"{route}/rollout", {"action": action}) if action else asked.client.get(route)["rollout"]
     if found is None:
         asked.show(None, [f"{name} has no rollout: all its followers get a new version at once"])
@@ -160,7 +195,7 @@ def rollout(asked: Asked, name: str, action: str | None) -> None:
 @asks_master
 def issue(asked: Asked, name: str, *, force: bool, wait: bool, timeout: float) -> None:
     """Have the master look at a line now, and issue if it is due (with --force: whatever the age)."""
-    route = f"/v1/lines/{_safe(name)}"
+    route = f"/v1/lines/{safe(name)}"
     before = asked.client.get(route)
     said = asked.client.post(f"{route}/issue", {"force": force})
     if not wait:
@@ -172,7 +207,8 @@ def issue(asked: Asked, name: str, *, force: bool, wait: bool, timeout: float) -
             asked.show(said, [f"nothing to do: {said['standing']}"])
         return
     serials = " ".join(str(one["serial"]) for one in version["certificates"])
-    asked.show(version, [f"{name}: version {version['number']} was issued, serial {serials}"])
+    staged = f"; it {_waits(version)}" if version["state"] == "staged" else ""
+    asked.show(version, [f"{name}: version {version['number']} was issued, serial {serials}{staged}"])
 
 
 @line.command()
@@ -181,5 +217,5 @@ def issue(asked: Asked, name: str, *, force: bool, wait: bool, timeout: float) -
 @asks_master
 def history(asked: Asked, name: str, limit: int) -> None:
     """Show what happened to a line, newest first; a line that was deleted still has its history."""
-    found = asked.client.get(f"/v1/lines/{_safe(name)}/history", {"limit": limit})
+    found = asked.client.get(f"/v1/lines/{safe(name)}/history", {"limit": limit})
     asked.show(found, event_rows(found))
