@@ -18,6 +18,7 @@ from certline_master.challenges.endpoint import Endpoint, parse
 from certline_master.challenges.own_zones import OwnZonesFirst
 from certline_master.challenges.registry import Registry
 from certline_master.challenges.resolver import Resolver
+from certline_master.challenges.tlsa_look import AuthoritativeTlsa
 from certline_master.challenges.visibility import AuthoritativeLook
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import Sealed
@@ -106,11 +107,12 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
     bell, dialler = LocalBell(), Dialler(settings.outbound.policy())
     authorities = AcmeAuthorities(clock, chance, dialler=dialler)
     listeners, solvers, dns = _challenges(settings, store, clock)
+    tlsa = AuthoritativeTlsa(Resolver(settings.dns.nameservers))
     worker = THE_ONLY_WORKER if settings.store.url.startswith("sqlite") else chance.uuid()
     commands = {name: one.command(name) for name, one in settings.commands.items()}
     limits = Limits(threads=settings.workers.threads, orders_at_once=settings.workers.orders_at_once)
     context = Context(store, authorities, solvers, dns, bell, clock, chance, worker, limits, settings.alarms.limits())
-    context = replace(context, commands=commands)
+    context = replace(context, commands=commands, tlsa=tlsa)
     services = Services(
         commands=commands,
         store=store,

@@ -95,7 +95,7 @@ EXPECTED = {
     instance: set swap
     keys: add_material demote save
     revocations: hasten intend look save
-    tlsa: forget look save unwanted want
+    tlsa: forget look save want
     data_keys: add all carry_over drop_unused forget_former rewrap
     """,
     # as if it were not there
@@ -130,7 +130,7 @@ EXPECTED = {
     instance: get
     keys: all copies copies_at holders is_kept materials sealed
     revocations: all due
-    tlsa: all at_names due of_lines
+    tlsa: all at_names due of_lines unwanted
     """,
     # only what is its own
     "own": """

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 from certline_master.domain.access import SYSTEM, Caller, Role
 from certline_master.domain.dane import Wanted
+from certline_master.domain.dane_ledger import ending
 from certline_master.domain.model import Line, LineOptions, TlsaRecord, TlsaState, TlsaWish
+from certline_master.domain.ports import Records
 from tests.contract.store_bed import VIEWER, StoreBed
 
 OWNER = "_443._tcp.www.example.test"
@@ -29,7 +31,14 @@ def everything(bed: StoreBed) -> list[TlsaRecord]:
 
 
 def unwanted(bed: StoreBed) -> list[TlsaRecord]:
-    return bed.write(lambda records: records.tlsa.unwanted(SYSTEM, now=bed.now))
+    """What the engine does with them."""
+
+    def write(records: Records) -> list[TlsaRecord]:
+        found = [ending(row, bed.now) for row in records.tlsa.unwanted(SYSTEM)]
+        records.tlsa.save(SYSTEM, found)
+        return found
+
+    return bed.write(write)
 
 
 def save(bed: StoreBed, *rows: TlsaRecord) -> None:

@@ -20,7 +20,7 @@ from certline_master.domain.model import (
     Version,
     Zone,
 )
-from certline_master.domain.ports import Records, Store
+from certline_master.domain.ports import Records, Store, TlsaView
 from certline_master.store.bell import LocalBell
 from certline_master.store.kek import Kek
 from certline_master.store.opening import SqlStore, open_store
@@ -33,6 +33,7 @@ from certline_master.work.journey import Journey
 from certline_master.work.lines import Lines
 from certline_master.work.revoking import Revoking
 from certline_master.work.sweep import Sweep
+from certline_master.work.tlsa import Tlsa
 from certline_master.work.watch import Watch
 from certline_shared.keys import KeyType, PrivateKey, generate, make_csr, read_csr
 from tests.fakes.ca import FakeAuthorities, FakeCa
@@ -94,6 +95,7 @@ class Engine:
     dns: FakeDnsView = field(default_factory=FakeDnsView)
     worker: str = "engine"
     commands: dict[str, Command] = field(default_factory=dict)
+    tlsa: TlsaView | None = None
 
     def __post_init__(self) -> None:
         self.bell = LocalBell()
@@ -103,7 +105,7 @@ class Engine:
         solvers = {"rfc2136": self.solver, "listener": self.solver}
         authorities = FakeAuthorities(self.ca)
         context = Context(self.store, authorities, solvers, self.dns, self.bell, self.clock, self.chance, self.worker)
-        context = replace(context, commands=self.commands)
+        context = replace(context, commands=self.commands, tlsa=self.tlsa)
         accounts, answers = Accounts(context), Answers(context)
         self.driver, self.lines, self.sweep = (
             Driver(context, accounts, answers),
@@ -112,6 +114,7 @@ class Engine:
         )
         self.watch = Watch(context)
         self.revoking = Revoking(context, accounts)
+        self.records = Tlsa(context)
         self._held: list[Journey] = []
 
     # --- what the operator and the follower do ---
@@ -154,6 +157,7 @@ class Engine:
                 self._held.append(journey)
         self.sweep.turn()
         self.revoking.turn()
+        self.records.turn()
 
     def run(self, span: timedelta | None = None) -> None:
         """Turn and let time pass until nothing is due within the next hour; or for exactly this span."""

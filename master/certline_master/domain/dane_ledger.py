@@ -52,6 +52,21 @@ def wanted_again(row: TlsaRecord, now: datetime) -> TlsaRecord:
     )
 
 
+def ending(row: TlsaRecord, now: datetime) -> TlsaRecord:
+    """A row that nobody wants any more. As a change it begins when it is sent."""
+    former = None if row.visible_since is not None and (aged_at(row) or now) <= now else row.former_ttl
+    return replace(
+        row,
+        state=TlsaState.REMOVING,
+        since=now,
+        former_ttl=former,
+        serials={},
+        sent=None,
+        visible_since=None,
+        error=None,
+    )
+
+
 def plan_name(rows: Sequence[TlsaRecord], shown: Sequence[Shown], now: datetime) -> NamePlan:
     """`rows`: all of the ledger at the name; `shown`: by at least one server."""
     ttl = _ttl(rows)

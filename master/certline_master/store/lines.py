@@ -120,6 +120,8 @@ class Lines:
         if former is not None:
             csr = replace(csr, created=former.created, moved=former.moved)
         self._session.run(_PUT_CSR.on(self._session), CSR.write(csr) | {"line_id": line_id})
+        if csr.slot is Slot.NEXT and former is None:
+            tlsa.look_anew(self._session, line_id, wishes=False, now=self._session.clock.now())
 
     def drop_csrs(self, caller: Caller, line_id: str) -> None:
         caller.require(Role.OPERATOR)

@@ -3,7 +3,6 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -91,17 +90,8 @@ class TlsaLedger:
         self._session.run(_WANT.on(self._session), rows)
         return fresh
 
-    def unwanted(self, caller: Caller, *, now: datetime) -> list[TlsaRecord]:
-        """All are being removed from now on."""
-        caller.require(Role.SYSTEM)
-        found = self._read(_UNWANTED, {})
-        ending = [
-            replace(row, state=TlsaState.REMOVING, since=now, sent=None, visible_since=None, error=None)
-            for row in found
-            if row.state in STANDING
-        ]
-        self.save(caller, ending)
-        return [*ending, *(row for row in found if row.state not in STANDING)]
+    def unwanted(self, caller: Caller) -> list[TlsaRecord]:
+        return self._read(_UNWANTED, {}) if sees_all(caller) else []
 
     def save(self, caller: Caller, records: Sequence[TlsaRecord]) -> None:
         """What is known of each, but not who wants it."""

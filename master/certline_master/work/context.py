@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from certline_master.domain.alarms import Alarms
 from certline_master.domain.commands import Command
-from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store
+from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Solver, Store, TlsaView
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 
@@ -39,4 +39,5 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     alarms: Alarms = field(default_factory=Alarms)
     commands: Mapping[str, Command] = field(default_factory=dict)  # by name; what lines may have run
+    tlsa: TlsaView | None = None  # None: no TLSA records are kept
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -34,6 +34,7 @@ def follow(records: Records, line: Line, version: Version, why: str, now: dateti
     records.events.add(SYSTEM, "version.live", f"line:{line.name}", text, now=now, data=data)
     if may_hold(line):
         _end_others(records, line, now)
+    look_at_tlsa(records, line, now)
     records.revocations.look(SYSTEM, line.name, now=now)
 
 
@@ -42,6 +43,13 @@ def drop(records: Records, line: Line, version: Version, why: str, now: datetime
     records.versions.set_state(SYSTEM, version.id, VersionState.RETIRED, now=now)
     text, data = f"version {version.number} was staged and is dropped: {why}", {"version": version.number}
     records.events.add(SYSTEM, "version.dropped", f"line:{line.name}", text, now=now, data=data)
+    look_at_tlsa(records, line, now)
+
+
+def look_at_tlsa(records: Records, line: Line, now: datetime) -> None:
+    """What is served, or is to be, changed: so does what it wants in DNS."""
+    if line.options.tlsa:
+        records.tlsa.look(SYSTEM, line.id, now)
 
 
 def _held(records: Records, line: Line, version: Version, now: datetime) -> bool:
@@ -54,6 +62,7 @@ def _held(records: Records, line: Line, version: Version, now: datetime) -> bool
     records.versions.hold(SYSTEM, version.id, since=since, until=hold.until, why=hold.why)
     tell_staged(records, line, records.versions.get(SYSTEM, line.id, version.number), now)
     _end_others(records, line, now)
+    look_at_tlsa(records, line, now)
     return True
 
 

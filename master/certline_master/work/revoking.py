@@ -12,6 +12,7 @@ from certline_master.domain.model import FailureClass, FollowerState, Issuer, Ve
 from certline_master.domain.ports import Records
 from certline_master.work.accounts import Accounts
 from certline_master.work.context import Context
+from certline_master.work.going_live import look_at_tlsa
 from certline_shared.backoff import delay
 from certline_shared.failpoints import failpoint
 
@@ -141,6 +142,7 @@ def _mark_version(records: Records, one: Revocation, now: datetime) -> None:
     if _is_of(version, one) and version.state is not VersionState.REVOKED:
         records.versions.set_state(SYSTEM, version.id, VersionState.REVOKED, now=now)
         records.lines.set_next_look(SYSTEM, line.id, now)
+        look_at_tlsa(records, line, now)
 
 
 def _is_of(version: Version, one: Revocation) -> bool:

@@ -8,6 +8,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -22,6 +23,7 @@ from certline_master.work.journey import Journey
 from certline_master.work.lines import Lines
 from certline_master.work.revoking import Revoking
 from certline_master.work.sweep import Sweep
+from certline_master.work.tlsa import PENDING, Tlsa
 from certline_master.work.watch import EVERY, Watch
 
 LINES_AT_ONCE = 200
@@ -32,6 +34,16 @@ AFTER_A_FAULT = timedelta(seconds=1)
 GRACE = 0.5  # seconds between TERM and KILL for what runs beside an order, when we stop
 
 log = logging.getLogger("certline.work")
+
+
+@dataclass(slots=True)
+class _Beat:
+    """Work that is looked for from time to time, in one thread at a time."""
+
+    every: timedelta
+    turn: Callable[[], object]  # what it returns tells whether there may be more to do for others
+    due: float
+    running: bool = False
 
 
 class Runner:
@@ -46,8 +58,8 @@ class Runner:
         self._lines = Lines(context, accounts, self._aside)
         self._sweep = Sweep(context, answers)
         self._revoking = Revoking(context, accounts)
-        self._watch = Watch(context)
-        self._watch_due, self._watching = self._context.clock.monotonic(), False
+        moment = self._context.clock.monotonic()
+        self._beats = (_Beat(EVERY, Watch(context).turn, moment), _Beat(PENDING, Tlsa(context).turn, moment))
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._waiting: list[tuple[float, int, Journey]] = []  # by the moment they are due
@@ -112,7 +124,7 @@ class Runner:
     def _turn(self, moment: float) -> None:
         self._resume_waiting(moment)
         self._renew_leases(moment)
-        self._start_watch(moment)
+        self._start_beats(moment)
         if self._next_look() <= moment:
             self._rung.clear()  # before the look: what is written later rings again
             self._store_look = self._in(self._ask_store(self._context.clock.now()))
@@ -128,7 +140,7 @@ class Runner:
         return self._context.clock.monotonic() + pause.total_seconds()
 
     def _pause(self) -> float:
-        looks = [self._next_look(), self._leases_due, self._watch_due]
+        looks = [self._next_look(), self._leases_due, *(beat.due for beat in self._beats)]
         with self._lock:
             if self._waiting:
                 looks.append(self._waiting[0][0])
@@ -191,15 +203,16 @@ class Runner:
             self._sweeping = True
         self._tasks.put(self._turn_sweep)
 
-    def _start_watch(self, moment: float) -> None:
-        if moment < self._watch_due:
-            return
-        self._watch_due = self._in(EVERY)
-        with self._lock:
-            if self._watching:
-                return
-            self._watching = True
-        self._tasks.put(self._turn_watch)
+    def _start_beats(self, moment: float) -> None:
+        for beat in self._beats:
+            with self._lock:
+                if moment < beat.due:
+                    continue
+                beat.due = self._in(beat.every)
+                if beat.running:
+                    continue
+                beat.running = True
+            self._tasks.put(partial(self._turn_beat, beat))
 
     def _renew_leases(self, moment: float) -> None:
         """Three times per lease; an order that is no longer ours is dropped (its next write would be refused)."""
@@ -270,12 +283,13 @@ class Runner:
                 self._lines_in_hand.difference_update(line_ids)
             self.look_now()
 
-    def _turn_watch(self) -> None:
+    def _turn_beat(self, beat: "_Beat") -> None:
         try:
-            self._watch.turn()
+            if beat.turn():
+                self.look_now()
         finally:
             with self._lock:
-                self._watching = False
+                beat.running = False
 
     def _turn_sweep(self) -> None:
         try:

@@ -62,8 +62,8 @@ class TlsaRecords(Protocol):
         """
         ...
 
-    def unwanted(self, caller: Caller, *, now: datetime) -> list[TlsaRecord]:
-        """The records that no line wants and that may still be in DNS: all are being removed from now on."""
+    def unwanted(self, caller: Caller) -> list[TlsaRecord]:
+        """The records that no line wants and that may still be in DNS."""
         ...
 
     def save(self, caller: Caller, records: Sequence[TlsaRecord]) -> None:
