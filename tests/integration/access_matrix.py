@@ -118,6 +118,9 @@ ROWS: dict[str, Row] = {
     "GET /v1/lines/{name}/history": read(),
     "POST /v1/lines/{name}/issue": change(),
     "POST /v1/lines/{name}/rollout": change(409),  # a line for one follower has none
+    "POST /v1/lines/{name}/revoke": change(),
+    "POST /v1/lines/{name}/rollback": change(409),  # it has one version only
+    "POST /v1/lines/{name}/rollover": change(),
     "GET /v1/groups": read(),
     "GET /v1/groups/{name}": read(),
     "PUT /v1/groups/{name}": change(200, 200),

@@ -116,12 +116,31 @@ class IssueBody:
 
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
+class LineRevokeBody:
+    reason: Literal["unspecified", "key-compromise", "affiliation-changed", "superseded", "cessation"] = "unspecified"
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class RollbackBody:
+    to: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None  # the version; the one before the live one if left out
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
+class LineRolloverBody:
+    force: bool = False  # even while clients may keep pins without the next key
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
 class StolenBody:
     now: bool = False  # revoke the certificates without waiting for the other hosts
 
 
 _ACCESS = (ReasonBody, AdminTokenBody, TokenRotateBody, TokenRevokeBody)
-_OWN: tuple[type, ...] = (*_ACCESS, RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody, StolenBody)
+_LINE = (LineRevokeBody, RollbackBody, LineRolloverBody)
+_OWN: tuple[type, ...] = (*_ACCESS, *_LINE, RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody, StolenBody)
 BODIES: tuple[type, ...] = (
     PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine,
     DesiredFollower, DesiredGroup,

@@ -22,7 +22,7 @@ def wait_for_version(
     seconds: float,
     clock: Clock | None = None,
 ) -> dict[str, Any] | None:
-    """The line's next live version; None when none is due. Raises CommandFailed when it failed or time is up."""
+    """The line's next version that is live or staged; None when none is due. Raises CommandFailed when it failed or time is up."""
     clock = clock or SystemClock()
     deadline, never = clock.monotonic() + seconds, threading.Event()
     former = max((version["number"] for version in before["versions"]), default=0)
@@ -30,7 +30,7 @@ def wait_for_version(
         while True:
             found = client.get(route)
             version = next((one for one in found["versions"] if one["number"] > former), None)
-            if version and version["state"] == "live":
+            if version and version["state"] in {"live", "staged"}:
                 return dict(version)
             if version and version["failure"]:
                 raise CommandFailed(f"version {version['number']} failed: {version['failure']['detail']}", FAILED)
