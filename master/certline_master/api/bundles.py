@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from certline_master.api import manifests, reports, version_content, wishes
+from certline_master.api import manifests, reports, version_content, wish_reading, wishes
 from certline_master.api.callers import in_the_name_of
 from certline_master.api.problems import Refused
 from certline_master.api.services import Services
@@ -151,7 +151,7 @@ def _hear(services: Services, caller: Caller, receipt: Receipt) -> Iterator[Hear
     """A wish that is refused stops no other."""
     for line, wish in sorted(receipt.wishes.items()):
         try:
-            known = wishes.read_wish(encode(replace(wish, seq=None)))
+            known = wish_reading.read_wish(encode(replace(wish, seq=None)))
             answer = wishes.record(services, caller, line, known, _counted_already)
         except (DomainError, Refused, codec.BadMessage) as error:
             yield Heard(line, refused=str(error))

@@ -4,7 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from certline_master.api import examples, handed_back, key_changes, manifests, reports, version_content, wishes
+from certline_master.api import (
+    examples,
+    handed_back,
+    key_changes,
+    manifests,
+    reports,
+    version_content,
+    wish_reading,
+    wishes,
+)
 from certline_master.api.context import By, Here, Raw
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.polls import MOST_WAIT
@@ -44,7 +53,7 @@ def manifest(
 
 @router.put("/v1/follower/lines/{name}", summary="Say what this host wants of a line", **examples.WISH)
 def put_line(name: Local, services: Here, caller: By, incoming: Raw) -> Response:
-    wish = wishes.read_wish(incoming.body)
+    wish = wish_reading.read_wish(incoming.body)
     answer = wishes.record(services, caller, name, wish, counter(services, caller, incoming, wish.seq))
     return Response(encode(answer), media_type=JSON)
 

@@ -1,4 +1,4 @@
-"""What a host wants of a line: read strictly, granted or refused name by name, written down with its events."""
+"""What a host wants of a line: granted or refused name by name, written down with its events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,39 +8,20 @@ from math import ceil
 from certline_master.api.problems import Refused
 from certline_master.api.sequences import Count
 from certline_master.api.services import Services
+from certline_master.api.wish_reading import MEMBERS, Wish
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, NotGranted
 from certline_master.domain.fleet_faults import why_unproven
-from certline_master.domain.model import Asks, Certificate, Custody, FailureClass, Follower, Line, LineCsr, Owner
+from certline_master.domain.model import Certificate, Custody, FailureClass, Follower, Line, LineCsr, Owner, Slot
 from certline_master.domain.placement import granted_names, live_version, own_line_name, wanted_requests
 from certline_master.domain.ports import Records
-from certline_shared.keys import BadRequest, KeyType, read_csr
-from certline_shared.messages import LineAnswer, LineWish, decode
-from certline_shared.names import BadName, display, normalise, normalise_all
+from certline_shared.keys import KeyType
+from certline_shared.messages import LineAnswer
+from certline_shared.names import display
 
 MOST_OWN_LINES = 100
 MOST_ORDERS_A_DAY = 200  # of one follower: a CA's limits are for all of them together
 DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A wish that is well-formed: names in normal form, requests checked."""
-
-    names: tuple[str, ...] | None
-    csrs: Mapping[KeyType, LineCsr]
-    seq: int | None = None
-
-
-def read_wish(body: bytes) -> Wish:
-    """Raises BadMessage, and Invalid naming each member that cannot be used."""
-    message = decode(LineWish, body)
-    faults: list[Fault] = []
-    names = None if message.names is None else _names(message.names, faults)
-    csrs = {csr.key_type: csr for kind, der in message.csrs.items() for csr in _csr(kind, der, faults)}
-    if faults:
-        raise Invalid(*faults)
-    return Wish(names, csrs, message.seq)
 
 
 def record(services: Services, caller: Caller, local: str, wish: Wish, count: Count) -> LineAnswer:
@@ -113,7 +94,8 @@ class _Recording:
             return self._refuse_unproven(line)
         self._check_csrs(line)
         fresh, changed = self._fresh_csrs(former), _differs(former, line)
-        until = self._full_until() if fresh or changed else None
+        orders = changed or any(csr.slot is Slot.CURRENT for csr in fresh)
+        until = self._full_until() if orders else None
         if until is not None:
             return self._put_off(line, until)
         self._write(line, fresh, changed=changed)
@@ -147,7 +129,7 @@ class _Recording:
         if self.wish.names is not None and set(self.wish.names) != set(line.names):
             text = f"the operator set the names of {line.name} to {', '.join(line.names)}: leave them out"
             raise Invalid(Fault("/names", text))
-        if line.custody is Custody.MASTER and self.wish.csrs:
+        if line.custody is Custody.MASTER and (self.wish.csrs or self.wish.next_csrs):
             raise Conflict(f"the master keeps the key of {line.name}: send no request for it")
         return line
 
@@ -170,9 +152,9 @@ class _Recording:
             raise Conflict(f"this follower has {len(own)} lines of its own already, the most it may have")
 
     def _check_csrs(self, line: Line) -> None:
-        for key_type, csr in self.wish.csrs.items():
-            field = f"/csrs/{key_type}"
-            if key_type not in line.key_types:
+        for csr in (*self.wish.csrs.values(), *self.wish.next_csrs.values()):
+            field = f"/{MEMBERS[csr.slot]}/{csr.key_type}"
+            if csr.key_type not in line.key_types:
                 raise Invalid(Fault(field, f"line {line.name} has the key type {', '.join(line.key_types)}"))
             if csr.asks.must_staple and not line.options.must_staple:
                 raise Invalid(Fault(field, f"the request has Must-Staple, which line {line.name} is not to have"))
@@ -185,9 +167,11 @@ class _Recording:
                 raise Invalid(Fault(field, text))
 
     def _fresh_csrs(self, former: Line | None) -> list[LineCsr]:
-        held = self.records.lines.csrs(self.caller, former.id) if former else []
-        known = {(csr.spki_sha256, csr.names, csr.asks) for csr in held}
-        return [csr for csr in self.wish.csrs.values() if (csr.spki_sha256, csr.names, csr.asks) not in known]
+        at = former.id if former else ""
+        held = [csr for slot in (Slot.CURRENT, Slot.NEXT) for csr in self.records.lines.csrs(self.caller, at, slot)]
+        known = {(csr.slot, csr.spki_sha256, csr.names, csr.asks) for csr in held}
+        sent = _in_our_slots(self.wish, {one.key_type: one.spki_sha256 for one in held if one.slot is Slot.CURRENT})
+        return [csr for csr in sent if (csr.slot, csr.spki_sha256, csr.names, csr.asks) not in known]
 
     def _write(self, line: Line, fresh: "list[LineCsr]", *, changed: bool) -> None:
         """Only what is new; the planner looks at once then."""
@@ -198,11 +182,13 @@ class _Recording:
                 "line.wished", line, f"{self.caller.name} asks for {', '.join(line.names)}", {"names": line.names}
             )
         for csr in fresh:
-            self.records.lines.put_csr(self.caller, line.id, csr)
-            data = {"key_type": csr.key_type, "spki_sha256": csr.spki_sha256}
-            self._note("line.csr", line, f"{self.caller.name} sent a request for its {csr.key_type} key", data)
+            self.records.lines.put_csr(self.caller, line.id, replace(csr, created=now))
+            data = {"key_type": csr.key_type, "spki_sha256": csr.spki_sha256, "slot": csr.slot}
+            which = "next " if csr.slot is Slot.NEXT else ""
+            self._note("line.csr", line, f"{self.caller.name} sent a request for its {which}{csr.key_type} key", data)
         if fresh and not changed:
             self.records.lines.set_next_look(self.caller, line.id, now)
+        if any(csr.slot is Slot.CURRENT for csr in fresh) and not changed:
             self.records.lines.resume(self.caller, line.id, now=now)
 
     def _refuse_ungranted(self, line: Line, missing: "tuple[str, ...]") -> NotGranted:
@@ -247,37 +233,8 @@ def _wish_of(thing: LineCsr | Certificate) -> "tuple[KeyType, str, frozenset[str
     return thing.key_type, thing.spki_sha256, frozenset(thing.names)
 
 
-def _names(texts: "tuple[str, ...]", faults: list[Fault]) -> "tuple[str, ...]":
-    bad = [Fault(f"/names/{index}", why) for index, text in enumerate(texts) if (why := _why_not(text))]
-    faults += bad
-    try:
-        return () if bad else normalise_all(texts)
-    except BadName as error:
-        faults.append(Fault("/names", str(error)))
-        return ()
-
-
-def _why_not(text: str) -> str | None:
-    try:
-        normalise(text)
-    except BadName as error:
-        return str(error)
-    return None
-
-
-def _csr(kind: str, der: bytes, faults: list[Fault]) -> "tuple[LineCsr, ...]":
-    """The request, checked; none when it has a fault."""
-    field = f"/csrs/{kind}"
-    if kind not in set(KeyType):
-        faults.append(Fault(field, f"there is no such key type: use one of {', '.join(KeyType)}"))
-        return ()
-    try:
-        facts = read_csr(der)
-    except BadRequest as error:
-        faults.append(Fault(field, str(error)))
-        return ()
-    if facts.key_type != kind:
-        faults.append(Fault(field, f"the request holds a key of the type {facts.key_type}"))
-        return ()
-    asks = Asks(facts.common_name, facts.must_staple)
-    return (LineCsr(facts.key_type, der, facts.spki_sha256, facts.names, asks=asks),)
+def _in_our_slots(wish: Wish, current: Mapping[KeyType, str]) -> list[LineCsr]:
+    """A host that has not installed the version for its next key calls current what is previous here."""
+    late = {kind for kind, csr in wish.next_csrs.items() if csr.spki_sha256 == current.get(kind)}
+    risen = [replace(wish.next_csrs[kind], slot=Slot.CURRENT) for kind in late]
+    return [csr for csr in (*wish.csrs.values(), *wish.next_csrs.values()) if csr.key_type not in late] + risen

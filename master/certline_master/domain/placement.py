@@ -1,7 +1,7 @@
 """What one follower is to hold: its lines, grants and versions, written down as a manifest."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from certline_master.domain.model import (
     LineCsr,
     LineSnapshot,
     Owner,
+    Slot,
     Version,
     VersionState,
 )
@@ -22,7 +23,7 @@ from certline_master.domain.naming import common_name_of
 from certline_master.domain.sealed_files import fitting_seal, sealed_name, sealed_text, seals_wanted
 from certline_master.domain.staging import staged_version
 from certline_master.domain.succession import went_down
-from certline_master.domain.wish import asks_fit
+from certline_master.domain.wish import asks_fit, fitting_next
 from certline_shared.keys import KeyType
 from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine, StagedVersion
 from certline_shared.messages import time_text
@@ -89,6 +90,16 @@ def wanted_requests(line: Line, csrs: Sequence[LineCsr]) -> tuple[KeyType, ...]:
     return tuple(key_type for key_type in line.key_types if key_type not in held)
 
 
+def wanted_next_requests(snapshot: LineSnapshot) -> tuple[KeyType, ...]:
+    """The key types whose next key the master wants to know, once it knows the current one."""
+    line = snapshot.line
+    if line.custody is Custody.MASTER or line.options.requests:
+        return ()
+    known = {csr.key_type for csr in fitting_next(snapshot) if asks_fit(csr.asks, line)}
+    first = wanted_requests(line, snapshot.csrs)
+    return tuple(key_type for key_type in line.key_types if key_type not in known and key_type not in first)
+
+
 def live_version(snapshot: LineSnapshot) -> Version | None:
     return next((version for version in snapshot.versions if version.state is VersionState.LIVE), None)
 
@@ -123,7 +134,7 @@ def _manifest_line(name: str, snapshot: LineSnapshot, follower: Follower, sealed
         name=name,
         names=line.names,
         key_types=tuple(line.key_types),
-        csr_wanted=tuple(CsrWanted(key_type) for key_type in wanted_requests(line, snapshot.csrs)),
+        csr_wanted=tuple(_csrs_wanted(snapshot)),
         version=offered.number if offered else None,
         files=tuple(_file(*one) for one in version_files(follower, snapshot, offered, sealed).items()),
         spki_sha256={certificate.key_type: certificate.spki_sha256 for certificate in certificates},
@@ -136,6 +147,11 @@ def _manifest_line(name: str, snapshot: LineSnapshot, follower: Follower, sealed
         must_staple=line.options.must_staple,
         request_given=bool(line.options.requests),
     )
+
+
+def _csrs_wanted(snapshot: LineSnapshot) -> Iterator[CsrWanted]:
+    yield from (CsrWanted(key_type) for key_type in wanted_requests(snapshot.line, snapshot.csrs))
+    yield from (CsrWanted(key_type, Slot.NEXT) for key_type in wanted_next_requests(snapshot))
 
 
 _NOT_SEALED = "its key cannot be sealed to this host: enrol the host anew, so that it has a sealing key"

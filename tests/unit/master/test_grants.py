@@ -11,7 +11,7 @@ from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certline_master.api.wishes import read_wish
+from certline_master.api.wish_reading import read_wish
 from certline_master.domain.errors import Invalid
 from certline_master.domain.model import Follower, FollowerState, Grant, GrantKind, Owner
 from certline_master.domain.placement import granted_names, names_without_grant, own_line_name
