@@ -1,33 +1,23 @@
 """The follower's plan: from what is wanted and what is held to ordered steps with reasons. Pure."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from certline_follower.choosing import Draft, Install, installations
-from certline_follower.custody import MASTER, has_sealed
+from certline_follower.custody import MASTER
 from certline_follower.hook_planning import HookPlan, RunHook, hook_plan
+from certline_follower.pulling import Activate, Pull, as_of, pulls
 from certline_follower.reports import Report, report_of, unseen
 from certline_follower.settings import LineSettings, Settings
-from certline_follower.state import HeldLine, State, VersionRef, Wait
-from certline_follower.wishes import Ask, MakeKey, wish_of
+from certline_follower.state import State, Wait
+from certline_follower.wishes import Ask, MakeAhead, MakeKey, next_types, wish_of
 from certline_shared.key_types import KeyType
-from certline_shared.manifest import Manifest, ManifestFile, ManifestLine
+from certline_shared.manifest import Manifest, ManifestLine
 from certline_shared.messages import time_text
 
 WRONG = 30  # seconds by which a clock may be off without a word
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """Fetch a version's files."""
-
-    line: str
-    version: VersionRef
-    files: tuple[ManifestFile, ...]
-    pins: dict[str, str]  # key type -> SPKI pin, of those that are used here
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,7 @@ class Prune:
     reason: str
 
 
-Step = MakeKey | Ask | Pull | Install | RunHook | Reload | Probe | Report | Prune
+Step = MakeKey | MakeAhead | Ask | Pull | Activate | Install | RunHook | Reload | Probe | Report | Prune
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +72,7 @@ class Found:
     forced: frozenset[str] = frozenset()  # lines that an operator wants deployed now
     types: Mapping[str, frozenset[KeyType]] = field(default_factory=dict)  # line -> key types that are installed
     quiet: bool = False  # neither hooks nor services are to be run
+    side: Mapping[str, str] = field(default_factory=dict)  # line -> mark of its side files
 
 
 def plan(
@@ -94,8 +85,8 @@ def plan(
     away or a line vanished there.
     """
     found = found or Found()
-    offered = {line.name: line for line in manifest.lines} if manifest else {}
-    draft = Draft(state, now, found.astray, found.ends, found.forced, offered, found.types)
+    offered = {line.name: as_of(line, now) for line in manifest.lines} if manifest else {}
+    draft = Draft(state, now, found.astray, found.ends, found.forced, offered, found.types, found.side)
     asked = [_plan_line(draft, line, offered.get(line.name), manifest) for line in settings.lines if manifest]
     # Reloads first: who is to blame is told by each generation's own reload. But not of what is to be mended first.
     now_owed, then_owed = _reloads(draft)
@@ -109,7 +100,7 @@ def plan(
     reports = () if local else report_of(settings, state, manifest, draft.waits, found.skew)
     prune = (Prune("a generation was installed"),) if state.prune and not local else ()
     first = sorted((step for steps in asked for step in steps), key=_rank)
-    steps = (*first, *local, *reports, *prune)
+    steps = (*first, *local, *reports, *prune) or (tuple(_ahead(draft, settings)) if reachable else ())
     waiting = [s.name for s in settings.lines if state.installed(s.name) is None and s.name not in draft.refused]
     return Plan(
         tuple(step for step in steps if reachable or not isinstance(step, Ask | Pull | Report)),
@@ -122,85 +113,35 @@ def plan(
     )
 
 
-def _rank(step: MakeKey | Ask | Pull) -> int:
+def _ahead(draft: Draft, settings: Settings) -> Iterator[MakeAhead]:
+    """Next keys that the master wants to know, of lines that have what they need now."""
+    for line in settings.lines:
+        offered, held = draft.offered.get(line.name), draft.state.line(line.name)
+        if offered and offered.custody != MASTER and not line.key_file and draft.state.installed(line.name):
+            for key_type in next_types(offered, held):
+                if key_type not in held.next_keys:
+                    yield MakeAhead(line.name, key_type, "the key after the current one is made ahead")
+
+
+def _rank(step: MakeKey | Ask | Pull | Activate) -> int:
     """All keys, then all wishes, then what came of them."""
-    return (MakeKey, Ask, Pull).index(type(step))
+    return (MakeKey, Ask, Pull, Activate).index(type(step))
 
 
 def next_stage(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps that can be done before the plan is made anew: the leading ones of one kind."""
-    return tuple(step for step in steps if type(step) is type(steps[0])) if steps else ()
-
-
-def files_digest(files: Sequence[ManifestFile]) -> str:
-    """What tells one version's content from another of the same number."""
-    text = "\n".join(sorted(f"{file.name} {file.sha256} {file.length}" for file in files))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tuple(takewhile(lambda step: type(step) is type(steps[0]), steps))
 
 
 def _plan_line(
     draft: Draft, line: LineSettings, offered: ManifestLine | None, manifest: Manifest
-) -> tuple[MakeKey | Ask | Pull, ...]:
+) -> tuple[MakeKey | Ask | Pull | Activate, ...]:
     wanted = wish_of(line, offered, draft.state.line(line.name), manifest, draft.now)
     draft.notes += wanted.notes
     draft.dues += wanted.dues
     if wanted.refused:
         draft.refused.append(line.name)
-    if offered is not None and offered.version is not None:
-        usable = _usable(line, offered, draft.state.line(line.name))
-        target = _target(draft, line, offered, offered.version, usable)
-        return (*wanted.steps, *_pull(draft, line, offered, target, usable))
-    return wanted.steps
-
-
-def _target(
-    draft: Draft, line: LineSettings, offered: ManifestLine, number: int, usable: Mapping[KeyType, str | None]
-) -> VersionRef:
-    """Of what comes with a version only the key types in use are opened here: others are another pull."""
-    digest = files_digest(offered.files)
-    types = [one for one in line.key_types if usable[one] is None] or line.key_types
-    full = VersionRef(number, f"{digest}-{'+'.join(types)}")
-    if full.same(draft.state.installed(line.name)) or full.same(draft.state.line(line.name).pulled):
-        return full
-    is_plain = len(types) == 1 and not has_sealed(offered.files, types[0])
-    if is_plain and set(types) <= draft.types.get(line.name, set(types)):
-        return VersionRef(number, digest)  # as release 0.2.0 writes it
-    return full
-
-
-def _pull(
-    draft: Draft, line: LineSettings, offered: ManifestLine, target: VersionRef, usable: Mapping[KeyType, str | None]
-) -> Iterator[Pull]:
-    held, before = draft.state.line(line.name), draft.state.installed(line.name)
-    if target.same(before) or target.same(held.pulled):
-        return
-    if held.held_back and held.held_back.version.same(target) and not held.held_back.retry.is_due(draft.now):
-        return  # told and timed with the other versions held back
-    why_not = [why for why in usable.values() if why]
-    if why_not:
-        draft.notes.append(f"line {line.name}: version {target.number} cannot be used here: {'; '.join(why_not)}")
-    pins = {str(one): offered.spki_sha256[one] for one, why in usable.items() if why is None}
-    if not pins or (why_not and line.together):
-        return
-    reason = f"version {target.number} is live on the master, {f'{before.number} is' if before else 'none is'} here"
-    yield Pull(line.name, target, offered.files, pins, reason)
-
-
-def _usable(line: LineSettings, offered: ManifestLine, held: HeldLine) -> dict[KeyType, str | None]:
-    """Why the offered version cannot be used, by key type; None: it can."""
-    return {key_type: _why_not(key_type, offered, held) for key_type in line.key_types}
-
-
-def _why_not(key_type: KeyType, offered: ManifestLine, held: HeldLine) -> str | None:
-    pin = offered.spki_sha256.get(key_type)
-    if pin is None:
-        kinds = ", ".join(sorted(offered.spki_sha256)) or "none"
-        return f"it has no {key_type} certificate (it has: {kinds}); set key_type in the file to one of these"
-    if not has_sealed(offered.files, key_type) and held.keys.get(key_type) != pin:
-        if offered.custody == MASTER:
-            return f"the master has not given this host its {key_type} key yet"
-        return f"its {key_type} key is not on this host; a version for the present key follows"
-    return None
+    return (*wanted.steps, *(pulls(draft, line, offered) if offered else ()))
 
 
 def _reloads(draft: Draft) -> tuple[list[Step], list[Step]]:
@@ -263,12 +204,12 @@ def _clock_notes(found: Found, now: datetime) -> Iterator[str]:
 def words(step: Step) -> str:
     """A step in words, for log and listing."""
     match step:
-        case MakeKey():
-            return f"make an {step.key_type} key for line {step.line}"
+        case MakeKey() | MakeAhead():
+            return f"make an {step.key_type} key for line {step.line}{'' if step.slot == 'current' else ' ahead'}"
         case Ask():
             return f"ask for line {step.line}"
-        case Pull():
-            return f"pull line {step.line} version {step.version.number}"
+        case Pull() | Activate():
+            return f"{type(step).__name__.lower()} line {step.line} version {step.version.number}"
         case Install():
             return f"install {', '.join(step.changed) or 'a generation'}"
         case RunHook():

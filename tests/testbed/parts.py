@@ -11,7 +11,10 @@ import pytest
 from tests.testbed.pebble_binary import find_pebble
 from tests.testbed.program import TestbedError
 
-Part = Literal["pebble", "named", "postgres", "nginx", "openssl", "strace", "faketime", "isolation", "root"]
+Part = Literal[
+    "pebble", "named", "postgres", "nginx", "openssl", "strace", "faketime", "isolation", "root",
+    "rsync", "apache2",
+]  # fmt: skip
 
 _SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
