@@ -7,8 +7,9 @@ from certline_follower import following, wishes
 from certline_follower.host import Host
 from certline_follower.master_client import AGENT, ManifestAnswer
 from certline_follower.master_faults import Refused
+from certline_follower.recovering import recover
 from certline_follower.state import HeldLine
-from certline_follower.turn import Outcome, insist, recover, work
+from certline_follower.turn import Outcome, insist, work
 from certline_shared import bundles, codec, keys
 from certline_shared.bundles import BadBundle, Bundle, Receipt
 from certline_shared.clock import Clock
@@ -139,4 +140,4 @@ def _is_owed(held: HeldLine, offered: ManifestLine | None) -> bool:
 def _again(host: Host, name: str, wished: tuple[str, ...] | None, held: HeldLine) -> LineWish:
     asked = held.asked
     kinds, names = (tuple(asked.keys), asked.names) if asked else ((), ())
-    return LineWish(wished, {kind: keys.make_csr(host.material.key(name, kind), names) for kind in kinds})
+    return LineWish(wished, {kind: keys.make_csr(host.material.keys.key(name, kind), names) for kind in kinds})

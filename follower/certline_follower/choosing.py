@@ -30,6 +30,7 @@ class Install:
     services: dict[str, tuple[str, ...]]  # affected service -> the changed lines that use it
     tag: str
     reason: str
+    staged: dict[str, VersionRef] = field(default_factory=dict)  # shown beside them
     left: tuple[str, ...] = ()  # lines whose outputs stay as they are, since they cannot be written now
 
 
@@ -44,11 +45,24 @@ class Draft:
     forced: frozenset[str] = frozenset()  # lines that wait for no window
     offered: "Mapping[str, ManifestLine]" = field(default_factory=dict)
     types: "Mapping[str, frozenset[KeyType]]" = field(default_factory=dict)  # line -> what is installed
+    side: Mapping[str, str] = field(default_factory=dict)  # line -> mark of its side files
     notes: list[str] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     waits: dict[str, Wait] = field(default_factory=dict)
     held_back: bool = False
+
+    def tag(self, line: LineSettings, version: VersionRef) -> str:
+        tag = line_tag(line, version, self.state.line(line.name), self.side.get(line.name, ""))
+        staged = self.staged(line)
+        return f"{tag}-{staged.number}-{staged.digest}" if staged else tag
+
+    def staged(self, line: LineSettings) -> VersionRef | None:
+        """What the line's outputs for a staged version show."""
+        offered, held = self.offered.get(line.name), self.state.line(line.name)
+        if not offered or not offered.staged or not held.staged or not any(output.stage for output in line.outputs):
+            return None
+        return held.staged.version if held.staged.version.number == offered.staged.number else None
 
     def hold(self, retry: Retry, note: str) -> None:
         """Something that is not tried before its time."""
@@ -57,11 +71,27 @@ class Draft:
         self.dues.append(read_time(retry.due))
 
 
-def line_tag(line: LineSettings, version: VersionRef) -> str:
-    """What tells one way of showing a line from another: version, key type and outputs."""
+def line_tag(line: LineSettings, version: VersionRef, held: HeldLine | None = None, side: str = "") -> str:
+    """What tells one way of showing a line from another: version, key type, outputs, and what else they show."""
     outputs = "\n".join(sorted(map(_output_mark, line.outputs)))
     types = "+".join(line.key_types)
-    return hashlib.sha256(f"{version.number} {version.digest} {types}\n{outputs}".encode()).hexdigest()[:16]
+    beside = "".join(f"\n{one}" for one in (side, *_key_marks(line, held)) if one)
+    return hashlib.sha256(f"{version.number} {version.digest} {types}\n{outputs}{beside}".encode()).hexdigest()[:16]
+
+
+def _key_marks(line: LineSettings, held: HeldLine | None) -> Iterator[str]:
+    """Of the other keys that outputs show."""
+    shown = {part for output in line.outputs for part in output.order}
+    for part, pins in (("next-key", held.next_keys), ("previous-key", held.previous_keys)) if held else ():
+        if part in shown and pins:
+            yield f"{part} {sorted(pins.items())}"
+    if line.passphrase is not None:
+        yield "encrypted"
+
+
+def live_part(tag: str | None) -> str | None:
+    """Of a line's tag: without what is staged, which is no concern of its services."""
+    return tag.partition("-")[0] if tag else tag
 
 
 _FIRST_MEMBERS = ("kind", "path", "mode", "owner", "group", "permissions", "key_type")
@@ -117,7 +147,7 @@ def _candidates(draft: Draft, settings: Settings) -> Iterator[tuple[dict[str, Ve
     awry = [
         name
         for name, version in present.items()
-        if name not in fresh and (name in draft.astray or shown.get(name) != line_tag(lines[name], version))
+        if name not in fresh and (name in draft.astray or shown.get(name) != draft.tag(lines[name], version))
     ]
     if len(fresh) + len(awry) > 1:
         for name in (*fresh, *awry):
@@ -195,7 +225,7 @@ def _step(settings: Settings, draft: Draft, versions: dict[str, VersionRef], lef
     state = draft.state
     lines = {line.name: line for line in settings.lines if line.name in versions}
     shown = state.live.tags if state.live else {}
-    tags = {name: line_tag(line, versions[name]) for name, line in lines.items()}
+    tags = {name: draft.tag(line, versions[name]) for name, line in lines.items()}
     tags |= {name: shown.get(name, "") for name in left}
     changed = tuple(
         name for name, tag in tags.items() if name not in left and (shown.get(name) != tag or name in draft.astray)
@@ -205,12 +235,14 @@ def _step(settings: Settings, draft: Draft, versions: dict[str, VersionRef], lef
         return None
     services: dict[str, tuple[str, ...]] = {}
     for name in changed:
-        for service in lines[name].services:
+        concerned = name in draft.astray or live_part(shown.get(name)) != live_part(tags[name])
+        for service in lines[name].services if concerned else ():
             services[service] = (*services.get(service, ()), name)
     whys = {name: None if shown.get(name) != tags[name] else draft.astray[name] for name in changed}
     reasons = [f"{name}: {why or _why(name, versions[name], state)}" for name, why in whys.items()]
     reason = "; ".join([*reasons, *(f"{name} left the file" for name in gone)])
-    return Install(versions, tags, changed, services, generation_tag(tags, left), reason, left)
+    ahead = {name: version for name, line in lines.items() if (version := draft.staged(line))}
+    return Install(versions, tags, changed, services, generation_tag(tags, left), reason, ahead, left)
 
 
 def _why(name: str, version: VersionRef, state: State) -> str:

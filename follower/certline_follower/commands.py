@@ -13,9 +13,10 @@ from certline_follower.ending import AWAY, BUSY, CHANGED, NOTHING, USAGE, Failed
 from certline_follower.host import Host
 from certline_follower.lock import RunLock
 from certline_follower.planning import Step, words
+from certline_follower.recovering import recover
 from certline_follower.settings import Settings
 from certline_follower.showing import one_line
-from certline_follower.turn import Outcome, preview, recover
+from certline_follower.turn import Outcome, preview
 from certline_shared import logs
 from certline_shared.chance import SystemChance
 from certline_shared.clock import SystemClock

@@ -12,8 +12,9 @@ from certline_shared import codec, keys, sealing
 
 
 def opened(
-    identity: Identity, line: str, version: int, files: Mapping[str, str], pins: Mapping[str, str]
-) -> dict[str, str]:
+    identity: Identity, line: str, version: int, files: Mapping[str, str], pins: Mapping[str, str],
+    *, passphrase: bytes | None = None,
+) -> dict[str, str]:  # fmt: skip
     """The files to keep of a version whose hashes were checked: in place of the sealed keys of these types the keys.
 
     Those of other types are of no use here and stay sealed. Raises ValueError for a key that was sealed for another
@@ -24,16 +25,15 @@ def opened(
         sealed = files.get(sealed_name(key_type))
         if sealed is not None:
             info = sealing.key_info(identity.follower_id, line, version, key_type)
-            found |= _key_files(identity, key_type, sealed, info, spki_sha256=pin)
+            found |= _key_files(key_type, _open(identity, codec.from_base64url(sealed), info), pin, passphrase)
     return {**found, **{name: text for name, text in files.items() if not name.endswith("/key.sealed")}}
 
 
-def _key_files(identity: Identity, key_type: str, sealed: str, info: bytes, *, spki_sha256: str) -> dict[str, str]:
-    pem = _open(identity, codec.from_base64url(sealed), info)
+def _key_files(key_type: str, pem: bytes, spki_sha256: str, passphrase: bytes | None) -> dict[str, str]:
     key = keys.from_pem(pem)
     if keys.key_type_of(key) != key_type or keys.spki_sha256(key) != spki_sha256:
         raise ValueError(f"its {key_type} key is not the one that the manifest names")
-    pem = keys.to_pem(key)  # in our own spelling, and without what may stand beside it
+    pem = keys.to_pem(key, passphrase)  # in our own spelling, and without what may stand beside it
     return {f"{key_type}/key.pin": spki_sha256, f"{key_type}/key.pem": pem.decode("ascii")}
 
 

@@ -13,8 +13,9 @@ from certline_follower.control import WAKE, Request, listening
 from certline_follower.ending import FAILED
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, log
+from certline_follower.recovering import recover
 from certline_follower.state import StateError
-from certline_follower.turn import Outcome, recover, turn
+from certline_follower.turn import Outcome, turn
 from certline_shared.chance import Chance
 
 LONGEST_POLL = 55  # seconds

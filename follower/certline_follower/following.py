@@ -52,5 +52,5 @@ def follow(host: Host, manifest: Manifest, signed: SignedManifest, etag: str | N
 
 def untold(state: State) -> State:
     """As if the master had been told nothing of it yet: what it heard before may be lost."""
-    lines = {name: replace(line, reported=None) for name, line in state.lines.items()}
+    lines = {name: replace(line, reported=None, told_staged=None) for name, line in state.lines.items()}
     return replace(state, lines=lines, told_copies=None)

@@ -9,7 +9,7 @@ from certline_follower import copies, opening, settings
 from certline_follower.commands import only_run
 from certline_follower.ending import NOTHING, REFUSED, USAGE, Failed, show
 from certline_follower.host import Host
-from certline_follower.turn import recover
+from certline_follower.recovering import recover
 from certline_shared.chance import SystemChance
 from certline_shared.clock import SystemClock
 from certline_shared.names import BadName, check_object_name
@@ -26,7 +26,7 @@ def command(options: argparse.Namespace, file: Path) -> int:
         host = opening.open_host(loaded, SystemClock(), SystemChance())
         with closing(host.client):
             recover(host)
-            known = options.line in host.state.lines or bool(host.material.key_types(options.line))
+            known = options.line in host.state.lines or any(host.material.keys.found(options.line).values())
             gone = forget(host, options.line)
     data = {"line": options.line, "generations": gone, "changed": known or bool(gone)}
     removed = f"; generations removed: {', '.join(map(str, gone))}" if gone else ""

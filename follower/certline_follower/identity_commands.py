@@ -15,9 +15,9 @@ from certline_follower.host import StepFailed
 from certline_follower.identity import Identity
 from certline_follower.master_client import AGENT, Credentials, MasterClient
 from certline_follower.master_faults import Refused, Unreachable, Untrusted
+from certline_follower.recovering import recover
 from certline_follower.settings import Settings
 from certline_follower.trust import FirstUseContext, PinMismatch
-from certline_follower.turn import recover
 from certline_shared import enrolment as strings
 from certline_shared import introduction, names
 from certline_shared.chance import SystemChance

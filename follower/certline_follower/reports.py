@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from certline_follower.choosing import superseded
+from certline_follower.choosing import live_part, superseded
 from certline_follower.service_settings import Service
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import Debt, Retry, State, VersionRef, Wait
@@ -50,7 +50,7 @@ def unseen(settings: Settings, line: LineSettings, state: State) -> tuple[str, .
 
 def probe_mark(service: Service, line: str, state: State) -> str:
     """What tells one thing to look for from another: what is installed of the line, and where it is looked for."""
-    shown = state.live.tags.get(line, "") if state.live else ""
+    shown = live_part(state.live.tags.get(line)) or "" if state.live else ""
     return hashlib.sha256(f"{shown}\n{service.targets(line)!r}".encode()).hexdigest()[:16]
 
 
@@ -74,6 +74,18 @@ def deployment(
     if installed is None:
         return None
     return _standing(settings, line, state, DeploymentReport(line.name, installed.number, "installed", goal=goal))
+
+
+def _staged(
+    settings: Settings, line: LineSettings, state: State, manifest: "Manifest | None"
+) -> DeploymentReport | None:
+    """That the version is here which is to take the live one's place."""
+    here = state.line(line.name).staged
+    offered = {one.name: one.staged for one in manifest.lines} if manifest else {}
+    wanted = offered.get(line.name)
+    if here is None or wanted is None or here.version.number != wanted.number:
+        return None
+    return DeploymentReport(line.name, wanted.number, "staged", goal=goal_of(settings, line))
 
 
 def _standing(settings: Settings, line: LineSettings, state: State, told: DeploymentReport) -> DeploymentReport:
@@ -121,8 +133,9 @@ def report_of(
     offered = {line.name: line.version for line in manifest.lines} if manifest else {}
     known = [line for line in settings.lines if line.name in offered or state.line(line.name).pulled]
     now = [deployment(settings, line, state, offered.get(line.name), waits.get(line.name)) for line in known]
-    news = tuple(one for one in now if one and one != state.line(one.line).reported)
-    news = _first_of(news)
+    told = tuple(one for one in now if one and one != state.line(one.line).reported)
+    ahead = [_staged(settings, line, state, manifest) for line in known]
+    news = _first_of((*told, *(one for one in ahead if one and one != state.line(one.line).told_staged)))
     words = [f"{one.line} version {one.version}: {one.state}{' with an error' if one.error else ''}" for one in news]
     copies = None if state.copies == state.told_copies else state.copies
     if copies or (copies is not None and state.told_copies):

@@ -12,6 +12,7 @@ from certline_follower.faults import SettingsError
 from certline_follower.hook_settings import NO_HOOKS, Hooks
 from certline_follower.output import Archive, Output, OutputMode
 from certline_follower.parts import OutputKind
+from certline_follower.passphrases import Source, source_of
 from certline_follower.service_settings import Service, check_name
 from certline_follower.toml_reading import Table
 from certline_shared import names as dns
@@ -40,6 +41,8 @@ class LineSettings:
     services: tuple[str, ...]
     outputs: tuple[Output, ...]
     together: bool = True  # a version is installed only with certificates of all key types
+    key_file: Path | None = None  # of a key that is made elsewhere: read, never written
+    passphrase: Source | None = None  # where that of its keys comes from; None: they are not encrypted
     archive: Archive | None = None
 
 
@@ -151,13 +154,33 @@ def _line(
     if name == "generation.json":
         raise table.fault("name", "is taken by the follower's own file: choose another name")
     table.label = f'line "{name}"'
-    table.only("name", "names", "key_type", "key_types", "together", "services", *file_settings.LINE_KEYS)
+    table.only(
+        "name", "names", "key_type", "key_types", "together", "key_file", "passphrase", "services",
+        *file_settings.LINE_KEYS,
+    )  # fmt: skip
     key_types = _key_types(table)
     found = file_settings.read(table, name, folder, key_types)
     places += found
     outputs = tuple(output for output, _ in found)
     together, archive = table.flag("together", default=True), file_settings.read_archive(table, name, folder)
-    return LineSettings(name, _names(table), key_types, _used(table, services), outputs, together, archive)
+    return LineSettings(
+        name,
+        _names(table),
+        key_types,
+        _used(table, services),
+        outputs,
+        together,
+        _key_file(table, folder, key_types),
+        source_of(table, folder),
+        archive,
+    )
+
+
+def _key_file(table: Table, folder: Path, key_types: tuple[KeyType, ...]) -> Path | None:
+    text = table.text("key_file")
+    if text is not None and len(key_types) > 1:
+        raise table.fault("key_file", "is one key: make a line of its own for each key type, or leave key_file out")
+    return _placed(text, folder) if text else None
 
 
 def _key_types(table: Table) -> tuple[KeyType, ...]:

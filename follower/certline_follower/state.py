@@ -2,19 +2,33 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
+from certline_follower.held import (
+    LONGEST_PAUSE,
+    Asked,
+    HeldBack,
+    HeldLine,
+    Probed,
+    Refusal,
+    Retry,
+    Staged,
+    VersionRef,
+    Wait,
+    later,
+)
 from certline_follower.identity import written_format
 from certline_follower.private_files import write_private
 from certline_shared import codec
-from certline_shared.chance import Chance
-from certline_shared.messages import DeploymentReport, read_time, time_text
+
+__all__ = [
+    "CONTACT", "LONGEST_PAUSE", "Asked", "Debt", "Happening", "HeldBack", "HeldLine", "Keeper", "Pending", "Probed",
+    "Refusal", "Retry", "Shown", "Staged", "State", "StateError", "StateNotKept", "VersionRef", "Wait", "later", "read",
+    "settled", "swapped",
+]  # fmt: skip
 
 FORMAT = 1
 MOST_BYTES = 33_554_432
-FIRST_PAUSE = timedelta(seconds=10)  # security note 4.5
-LONGEST_PAUSE = timedelta(minutes=30)
 CONTACT = "last-contact"  # its time of change is the news
 _NAME = "state.json"
 
@@ -25,108 +39,6 @@ class StateError(Exception):
 
 class StateNotKept(StateError):
     """The state cannot be read or written now, for want of space or permission: nothing that relies on it is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Something that did not come about, and when it is tried again."""
-
-    attempts: int
-    due: str  # as messages.time_text
-    error: str
-    blamed: bool = False  # on a version or on settings: not tried again just because some time has passed
-
-    def __post_init__(self) -> None:
-        read_time(self.due)  # BadMessage: a document that says otherwise is damaged
-
-    def is_due(self, now: datetime, longest: timedelta = LONGEST_PAUSE) -> bool:
-        """A due time further off than any pause can be was written by a wrong clock: it counts as come."""
-        due = read_time(self.due)
-        return due <= now or (not self.blamed and due > now + longest + timedelta(minutes=1))
-
-
-def later(
-    former: Retry | None, error: str, now: datetime, chance: Chance, *,
-    first: timedelta = FIRST_PAUSE, longest: timedelta = LONGEST_PAUSE,
-) -> Retry:  # fmt: skip
-    """The next try after one more failure: `first`, doubled each time, at most `longest`, half of it by chance."""
-    attempts = (former.attempts if former else 0) + 1
-    most = min(first * 2.0 ** min(attempts - 1, 30), longest).total_seconds()
-    return Retry(attempts, time_text(now + timedelta(seconds=chance.uniform(most / 2, most))), error[:2_000])
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRef:
-    """A version of a line; `digest` is over its files' hashes, "" where only the number is known."""
-
-    number: int
-    digest: str = ""
-
-    def same(self, other: "VersionRef | None") -> bool:
-        if other is None or self.number != other.number:
-            return False
-        return self.digest == other.digest or not (self.digest and other.digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The wish last put to the master: the names, and the key (its SPKI pin) of each key type in the CSRs."""
-
-    names: tuple[str, ...]
-    keys: dict[str, str]
-    retry: Retry  # when the wish is put again if the master still lacks it
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A wish that the master refused; it is put again when it or the manifest changes (pauses.py), or when due."""
-
-    names: tuple[str, ...]  # those without a grant
-    retry: Retry
-    manifest: str = ""  # the one that was followed then, see wishes.mark
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBack:
-    """A version that could not be pulled, or after which a service's check or reload failed."""
-
-    version: VersionRef
-    retry: Retry
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Until when a pulled version is not installed, and why; nothing failed."""
-
-    version: int
-    until: str  # as messages.time_text
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What was last seen of a line at a service."""
-
-    mark: str  # what was looked for, see reports.probe_mark
-    right: bool
-    seen: dict[str, str] = field(default_factory=dict)  # where -> SHA-256 of the leaf, hex
-
-
-@dataclass(frozen=True, slots=True)
-class HeldLine:
-    """One line as this host has it."""
-
-    keys: dict[str, str] = field(default_factory=dict)  # key type -> SPKI pin of the key on disk
-    asked: Asked | None = None
-    refusal: Refusal | None = None
-    pulled: VersionRef | None = None  # its files are in the cache
-    held_back: HeldBack | None = None
-    reported: DeploymentReport | None = None
-    spent: dict[str, str] = field(default_factory=dict)
-    """Key type -> SPKI pin of an own key from before the master kept the line's key: never asked for again."""
-    valid_from: str | None = None  # of the pulled version
-    wait: Wait | None = None
-    probed: dict[str, Probed] = field(default_factory=dict)  # by service
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from certline_follower import copies, planning, reports, wishes
+from certline_follower import copies, custody, planning, pulling, reports, wishes
 from certline_follower.host import Host, StepFailed, StepRefused
 from certline_follower.master_client import AGENT
 from certline_follower.master_faults import MasterFault, Refused, Unreachable
-from certline_follower.state import Asked, HeldBack, Refusal, Retry, later
+from certline_follower.state import Asked, HeldBack, Refusal, Retry, Staged, later
 from certline_shared import certificates, keys
 from certline_shared.certificates import CertificateFacts
 from certline_shared.failpoints import failpoint
@@ -25,23 +25,24 @@ FAILPOINTS = (
 FIRST_WAIT = timedelta(seconds=60)  # the master merges changes within it
 
 
-def make_key(host: Host, step: wishes.MakeKey) -> None:
+def make_key(host: Host, step: wishes.MakeKey | wishes.MakeAhead) -> None:
     """The key is on disk before the state says so; one that a kill left there is taken."""
+    held = host.state.line(step.line)
+    spent = held.spent.get(step.key_type) if step.slot == "current" else None
     try:
-        pin = host.material.make_key(step.line, step.key_type, host.state.line(step.line).spent.get(step.key_type))
+        pin = host.material.keys.make(step.line, step.key_type, step.slot, spent)
     except (OSError, ValueError) as error:
         raise StepFailed(f"line {step.line}: its {step.key_type} key cannot be made or read: {error}") from None
     failpoint("key.written")
-    held = host.state.line(step.line)
-    host.save_line(step.line, replace(held, keys={**held.keys, step.key_type: pin}))
+    host.save_line(step.line, custody.with_key(held, step.key_type, step.slot, pin))
 
 
 def ask(host: Host, step: wishes.Ask) -> None:
     """Put the wish; the same wish may be put again. Raises Unreachable."""
     held = host.state.line(step.line)
     try:
-        csrs = {kind: keys.make_csr(host.material.key(step.line, kind), step.names) for kind in step.key_types}
-        host.client.put_line(step.line, LineWish(step.wished, csrs, seq=host.next_sequence()))
+        csrs, upcoming = _requests(host, step)
+        host.client.put_line(step.line, LineWish(step.wished, csrs, seq=host.next_sequence(), next_csrs=upcoming))
     except Refused as refused:
         if refused.passing:
             raise StepFailed(f"line {step.line}: the master failed: {refused}") from None
@@ -50,10 +51,24 @@ def ask(host: Host, step: wishes.Ask) -> None:
     except (OSError, ValueError) as error:
         raise StepFailed(f"line {step.line}: its key cannot be used: {error}") from None
     failpoint("line.asked")
-    sent = {kind: held.keys[kind] for kind in step.key_types}
-    again = held.asked.retry if held.asked and held.asked.keys == sent and held.asked.names == step.names else None
+    sent = {kind: (held.next_keys if kind in step.promoted else held.keys)[kind] for kind in step.key_types}
+    ahead = {kind: held.next_keys[kind] for kind in step.ahead}
+    before = held.asked
+    is_same = before and (before.keys, before.next_keys, before.names) == (sent, ahead, step.names)
+    again = before.retry if before and is_same else None
     retry = later(again, "", host.now(), host.chance, first=FIRST_WAIT, longest=wishes.LONGEST_WAIT)
-    host.save_line(step.line, replace(held, asked=Asked(step.names, sent, retry), refusal=None))
+    host.save_line(step.line, replace(held, asked=Asked(step.names, sent, retry, ahead), refusal=None))
+
+
+def _requests(host: Host, step: wishes.Ask) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """For the current keys, and for the next ones. Raises OSError, ValueError."""
+    slots: dict[str, custody.KeySlot] = dict.fromkeys(step.promoted, "next")
+    current = {kind: host.material.keys.key(step.line, kind, slots.get(kind, "current")) for kind in step.key_types}
+    upcoming = {kind: host.material.keys.key(step.line, kind, "next") for kind in step.ahead}
+    return (
+        {kind: keys.make_csr(key, step.names) for kind, key in current.items()},
+        {kind: keys.make_csr(key, step.names) for kind, key in upcoming.items()},
+    )
 
 
 def _why(refused: Refused) -> str:
@@ -79,13 +94,16 @@ def _again_at(host: Host, refused: Refused) -> datetime:
     return max(host.now() + timedelta(seconds=10), min(named, latest))
 
 
-def pull(host: Host, step: planning.Pull) -> None:
+def pull(host: Host, step: pulling.Pull) -> None:
     """Fetch, check against the manifest and keep a version; one that does not fit is held back. Raises Unreachable."""
     held = host.state.line(step.line)
     try:
         content = host.client.version(step.line, step.version.number)
         valid_from = max(one.not_before for one in _check_content(step, content))
-        files = copies.opened(host.identity, step.line, step.version.number, content.files, step.pins)
+        files = copies.opened(
+            host.identity, step.line, step.version.number, content.files, step.pins,
+            passphrase=host.material.keys.passphrase(step.line),
+        )  # fmt: skip
         host.material.keep_version(step.line, step.version, files)
     except Unreachable:
         raise
@@ -97,10 +115,21 @@ def pull(host: Host, step: planning.Pull) -> None:
     failpoint("version.pulled")
     since = time_text(valid_from)
     state = copies.counted(host) if len(files) > len(content.files) else host.state
-    host.save(state.with_line(step.line, replace(held, pulled=step.version, held_back=None, valid_from=since)))
+    if step.staged:
+        got = replace(held, staged=Staged(step.version, since), held_back=None)
+    else:
+        got = replace(held, pulled=step.version, held_back=None, valid_from=since)
+    host.save(state.with_line(step.line, got))
 
 
-def _check_content(step: planning.Pull, content: VersionContent) -> list[CertificateFacts]:
+def activate(host: Host, step: pulling.Activate) -> None:
+    """What was pulled ahead counts as pulled; the master need not be asked."""
+    held = host.state.line(step.line)
+    since = held.staged.valid_from if held.staged else held.valid_from
+    host.save_line(step.line, replace(held, pulled=step.version, valid_from=since, staged=None))
+
+
+def _check_content(step: pulling.Pull, content: VersionContent) -> list[CertificateFacts]:
     """All files of one manifest, and nothing else (TUF's mix and match); of each key type. Raises ValueError."""
     if content.version != step.version.number:
         raise ValueError("what came is not what the manifest lists")
@@ -128,9 +157,11 @@ def report(host: Host, step: reports.Report) -> None:
     failpoint("report.sent")
     state = host.state
     for one in step.deployments:
-        state = state.with_line(one.line, replace(state.line(one.line), reported=one))
-    told = state.told_copies if step.copies is None else step.copies
-    host.save(replace(state, told_copies=told, skew=state.skew if step.skew is None else step.skew))
+        held = state.line(one.line)
+        told = replace(held, told_staged=one) if one.state == "staged" else replace(held, reported=one)
+        state = state.with_line(one.line, told)
+    copies_told = state.told_copies if step.copies is None else step.copies
+    host.save(replace(state, told_copies=copies_told, skew=state.skew if step.skew is None else step.skew))
 
 
 def _report(host: Host, step: reports.Report) -> Report:
@@ -142,8 +173,9 @@ def prune(host: Host, _step: planning.Prune) -> None:
     """Remove what nothing needs."""
     state = host.state
     host.installer.prune()
-    pulled = {line.name: state.line(line.name).pulled for line in host.settings.lines}
-    needed = {name: version for name, version in pulled.items() if version}
-    host.material.prune({name: ref for name, ref in needed.items() if not ref.same(state.installed(name))})
+    held = {line.name: state.line(line.name) for line in host.settings.lines}
+    pulled = [(name, line.pulled) for name, line in held.items() if line.pulled]
+    needed = [(name, version) for name, version in pulled if not version.same(state.installed(name))]
+    host.material.prune([*needed, *((name, line.staged.version) for name, line in held.items() if line.staged)])
     failed = {tag: retry for tag, retry in state.failed.items() if not retry.is_due(host.now())}
     host.save(replace(copies.counted(host), prune=False, failed=failed))

@@ -7,7 +7,8 @@ from certline_follower.ending import AWAY, CHANGED, FAILED, NOTHING, REFUSED
 from certline_follower.host import Host
 from certline_follower.master_faults import Refused, Unreachable
 from certline_follower.planning import Step
-from certline_follower.turn import Outcome, insist, recover, turn
+from certline_follower.recovering import recover
+from certline_follower.turn import Outcome, insist, turn
 
 LONGEST_POLL = 55  # seconds
 _SHORT = 1.0  # seconds between two looks where the master does not hold a request open

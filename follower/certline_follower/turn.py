@@ -7,7 +7,6 @@ from typing import Any
 
 from certline_follower import (
     choosing,
-    copies,
     following,
     handing_back,
     hook_planning,
@@ -15,9 +14,12 @@ from certline_follower import (
     installing,
     pauses,
     planning,
+    pulling,
     reloading,
     reports,
+    rolling,
     rotation,
+    side_files,
     steps,
     undoing,
     wishes,
@@ -27,7 +29,6 @@ from certline_follower.host import Host, StepFailed, StepRefused, StepVoid, Step
 from certline_follower.master_client import ManifestAnswer
 from certline_follower.master_faults import MasterFault, Unreachable, Untrusted
 from certline_follower.planning import Plan
-from certline_follower.state import HeldLine, State, settled
 from certline_shared import manifest as manifests
 from certline_shared.manifest import BadManifest, Manifest
 from certline_shared.messages import read_time
@@ -36,8 +37,10 @@ MOST_ROUNDS = 100  # a turn ends by itself; this stops one that would not
 
 _DO: dict[type, Callable[[Host, Any], None]] = {
     wishes.MakeKey: steps.make_key,
+    wishes.MakeAhead: steps.make_key,
     wishes.Ask: steps.ask,
-    planning.Pull: steps.pull,
+    pulling.Pull: steps.pull,
+    pulling.Activate: steps.activate,
     choosing.Install: installing.install,
     hook_planning.RunHook: hooks.run,
     planning.Reload: reloading.reload,
@@ -45,7 +48,7 @@ _DO: dict[type, Callable[[Host, Any], None]] = {
     reports.Report: steps.report,
     planning.Prune: steps.prune,
 }
-_CHANGES = (wishes.MakeKey, wishes.Ask, planning.Pull, choosing.Install, hook_planning.RunHook, planning.Reload)
+_CHANGES = (wishes.MakeKey, wishes.Ask, pulling.Pull, choosing.Install, hook_planning.RunHook, planning.Reload)
 
 
 @dataclass(slots=True)
@@ -71,87 +74,9 @@ class Outcome:
         return any(isinstance(step, _CHANGES) for step in self.done)
 
 
-def recover(host: Host) -> list[str]:
-    """Read the state, finish or undo what a kill left, and rebuild what was lost; notes for the operator.
-
-    To be called at each start. Raises StateError for a state of a newer version, InstallFault.
-    """
-    note = host.keeper.load()
-    notes = [note] if note else []
-    host.save(_of_identity(host))
-    if not host.keeper.read_only:
-        host.installer.recover()
-    live = host.installer.live()
-    state = settled(host.state, live.number if live else None, live.lines if live else {})
-    host.save(pauses.ended_by_settings(_checked(host, state, notes), host.settings))
-    notes += _look_at_copies(host)
-    host.manifest = _kept_manifest(host)
-    return notes
-
-
-def _look_at_copies(host: Host) -> list[str]:
-    """Keys from the master that a kill, or a line that left the file, made to be in the way go with the next prune.
-
-    Notes about those that only the operator can remove.
-    """
-    if host.keeper.read_only:
-        return []
-    host.material.sweep()
-    state = copies.counted(host)
-    prune = state.prune or bool(host.installer.spare()) or copies.left_over(host, host.settings)
-    host.save(replace(state, prune=prune))
-    return [
-        f"{one.path} still holds the key of line {one.line}, which the master keeps, and is no output any more: "
-        "remove it once nothing reads it"
-        for one in host.installer.leftovers()
-    ]
-
-
 def insist(host: Host) -> None:
     """Somebody asks: the next turn tries at once all that would wait for its time."""
     host.save(pauses.all_ended(host.state))
-
-
-def _of_identity(host: Host) -> State:
-    """The state, as far as it is of use to the identity; an enrolment proved the master, whatever life it has now."""
-    state, follower = host.state, host.identity.follower_id
-    mark = host.identity.mark
-    if state.follower_id != follower:
-        return State(follower_id=follower, identity=mark)
-    if state.identity == mark:
-        return state
-    lines = {name: HeldLine(keys=line.keys, spent=line.spent) for name, line in state.lines.items()}
-    return replace(state, identity=mark, epoch=0, serial=0, etag=None, manifest=b"", lines=lines, told_copies=None)
-
-
-def _checked(host: Host, state: State, notes: list[str]) -> State:
-    """The state without keys and pulled files that are gone from disk, and with keys that it did not know."""
-    for line in host.settings.lines:
-        held = state.line(line.name)
-        known = dict(held.keys)
-        on_disk = host.material.key_types(line.name)
-        for kind in on_disk - set(known):
-            try:
-                known[kind] = host.material.make_key(line.name, kind)
-            except (OSError, ValueError) as error:
-                notes.append(f"line {line.name}: its {kind} key cannot be read: {error}")
-        known = {kind: pin for kind, pin in known.items() if kind in on_disk}
-        pulled = held.pulled
-        if pulled and not pulled.same(state.installed(line.name)) and not host.material.has_version(line.name, pulled):
-            pulled = None
-        if known != held.keys or pulled != held.pulled:
-            state = state.with_line(line.name, replace(held, keys=known, pulled=pulled))
-    return state
-
-
-def _kept_manifest(host: Host) -> Manifest | None:
-    """The manifest last followed, for while the master is away."""
-    if not host.state.manifest:
-        return None
-    try:
-        return following.opened(host, manifests.from_wire(host.state.manifest))
-    except BadManifest:
-        return None  # asked for anew
 
 
 def turn(host: Host, wait: int = 0) -> Outcome:
@@ -215,6 +140,7 @@ def work(host: Host, outcome: Outcome) -> None:
     tried: set[str] = set()
     _try(host, outcome, lambda host: host.installer.recover())
     _try(host, outcome, undoing.finish_going_back)
+    _try(host, outcome, rolling.keep_up)
     for _ in range(MOST_ROUNDS):
         plan = _plan(host, reachable=outcome.away is None)
         steps = [step for step in plan.steps if _name(step) not in tried]
@@ -222,12 +148,22 @@ def work(host: Host, outcome: Outcome) -> None:
         if not stage:
             break
         for step in stage:
+            tried.add(_name(step))
+            if _is_for_later(step, outcome):
+                continue
             if isinstance(step, choosing.Install):  # what it makes owed is owed anew
                 tried = {name for name in tried if not name.startswith("reload ")}
-            tried.add(_name(step))
             _do(host, outcome, step)
     _keep_waits(host, plan)
     _conclude(outcome, plan)
+    if any(isinstance(one, wishes.MakeAhead) for one in outcome.done):
+        outcome.next_look = host.now()  # there may be more of them to make
+
+
+def _is_for_later(step: planning.Step, outcome: Outcome) -> bool:
+    """RSA keys take seconds: of those for later each turn makes one, so that no other work waits for them all."""
+    made = [one for one in outcome.done if isinstance(one, wishes.MakeAhead) and one.key_type.startswith("rsa")]
+    return isinstance(step, wishes.MakeAhead) and step.key_type.startswith("rsa") and bool(made)
 
 
 def _keep_waits(host: Host, plan: Plan) -> None:
@@ -252,6 +188,7 @@ def _plan(host: Host, *, reachable: bool = True) -> Plan:
         host.forced,
         {name: frozenset(one.key_type for one in types) for name, types in facts.items()},
         host.quiet,
+        side_files.marks(host.settings, side_files.read(host.settings)),
     )
     return planning.plan(host.settings, host.state, host.manifest, host.now(), reachable=reachable, found=found)
 

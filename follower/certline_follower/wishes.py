@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_follower.custody import MASTER, is_spent
+from certline_follower.custody import MASTER, KeySlot, is_spent, promoted
 from certline_follower.settings import LineSettings
 from certline_follower.state import Asked, HeldLine
 from certline_shared.manifest import Manifest, ManifestLine
@@ -20,11 +20,22 @@ class MakeKey:
     line: str
     key_type: str
     reason: str
+    slot: KeySlot = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeAhead:
+    """Make the key that a rollover will make the current one; when nothing else is to be done."""
+
+    line: str
+    key_type: str
+    reason: str
+    slot: KeySlot = "next"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Put the line's wish to the master, with a request for each key type."""
+    """Put the line's wish to the master, with a request for each key type, and for the next keys that it wants."""
 
     line: str
     wished: tuple[str, ...] | None  # None: the operator made the line, its names come from the master
@@ -32,6 +43,8 @@ class Ask:
     key_types: tuple[str, ...]
     manifest: str  # see mark
     reason: str
+    ahead: tuple[str, ...] = ()  # key types with a request for the next key
+    promoted: tuple[str, ...] = ()  # those whose next key is the master's current one already
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +80,56 @@ def wish_of(
             notes=(f"{note}; asked again when the grants change, or at {due:%H:%M} UTC",), dues=(due,), refused=True
         )
     missing = tuple(kind for kind in types if kind not in held.keys or is_spent(held, kind))
-    reason = _reason(names, types, offered, held, now)
+    ahead = () if line.key_file else next_types(offered, held)
+    early = promoted_types(offered, held)
+    ready = tuple(kind for kind in ahead if kind in held.next_keys)
+    reason = _reason(names, types, offered, _as_promoted(held, early), now)
+    if reason is None and len(ready) == len(ahead):
+        reason = _reason_of_next(ready, held, now)
     if reason is None:
-        return Wanted(dues=_dues(offered, held))
+        return Wanted(dues=_dues(offered, held, ahead))
     makes = tuple(MakeKey(line.name, kind, _why_a_key(line, kind, held)) for kind in missing)
-    return Wanted(steps=(*makes, Ask(line.name, line.names, names, types, mark(manifest), reason)))
+    sent = tuple(
+        kind for kind in types if kind in held.next_keys and kind not in early and _is_known(kind, ready, held)
+    )
+    ask = Ask(line.name, line.names, names, types, mark(manifest), reason, sent, early)
+    return Wanted(steps=(*makes, ask))
+
+
+def next_types(offered: ManifestLine | None, held: HeldLine) -> tuple[str, ...]:
+    """The key types whose next key the master wants to know; not while the last one is on its way to be current."""
+    if offered is None:
+        return ()
+    coming = [offered.spki_sha256, offered.staged.spki_sha256 if offered.staged else {}]
+    taken = {kind for pins in coming for kind, pin in pins.items() if held.next_keys.get(kind) == pin}
+    wanted = {want.key_type for want in offered.csr_wanted if want.slot == "next"} - taken
+    return tuple(kind for kind in offered.key_types if kind in wanted)
+
+
+def promoted_types(offered: ManifestLine | None, held: HeldLine) -> tuple[str, ...]:
+    """Those whose next key is what the live version is for, which is not installed here yet."""
+    pins = offered.spki_sha256 if offered else {}
+    return tuple(kind for kind, pin in pins.items() if held.next_keys.get(kind) == pin)
+
+
+def _as_promoted(held: HeldLine, types: tuple[str, ...]) -> HeldLine:
+    for kind in types:
+        held = promoted(held, kind)
+    return held
+
+
+def _is_known(kind: str, ready: tuple[str, ...], held: HeldLine) -> bool:
+    """Whether the master wants the next key, or was told of it before: it is never taken back by silence."""
+    return kind in ready or (held.asked is not None and kind in held.asked.next_keys)
+
+
+def _reason_of_next(ready: tuple[str, ...], held: HeldLine, now: datetime) -> str | None:
+    asked = held.asked
+    if not ready:
+        return None
+    if asked is None or any(asked.next_keys.get(kind) != held.next_keys[kind] for kind in ready):
+        return "its next key is new"
+    return "the master still lacks the request for the next key" if asked.retry.is_due(now, LONGEST_WAIT) else None
 
 
 def _names_are_the_masters(line: LineSettings, offered: ManifestLine) -> Iterator[str]:
@@ -134,6 +192,7 @@ def lacking(offered: ManifestLine | None) -> bool:
     return offered is None or any(want.slot == "current" for want in offered.csr_wanted)
 
 
-def _dues(offered: ManifestLine | None, held: HeldLine) -> tuple[datetime, ...]:
+def _dues(offered: ManifestLine | None, held: HeldLine, ahead: tuple[str, ...]) -> tuple[datetime, ...]:
     asked: Asked | None = held.asked
-    return (read_time(asked.retry.due),) if asked and lacking(offered) else ()
+    waits = lacking(offered) or (asked is not None and any(kind in asked.next_keys for kind in ahead))
+    return (read_time(asked.retry.due),) if asked and waits else ()

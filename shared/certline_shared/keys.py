@@ -57,20 +57,27 @@ def generate(key_type: KeyType) -> PrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=_SIZE_OF[key_type])
 
 
-def to_pem(key: PrivateKey) -> bytes:
-    """PKCS#8, PEM, not encrypted."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def to_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
+    """PKCS#8, PEM; with a passphrase encrypted by AES-256 under a key that PBKDF2 makes of it (RFC 8018)."""
+    cipher = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, cipher)
 
 
-def from_pem(pem: bytes) -> PrivateKey:
-    """Raises ValueError for anything but an unencrypted RSA or EC private key."""
+def is_encrypted(pem: bytes) -> bool:
+    """Whether a private key in PEM form, whatever its kind, needs a passphrase."""
+    return b"ENCRYPTED" in pem
+
+
+def from_pem(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """Raises ValueError for anything but an RSA or EC private key, and for an encrypted one that it does not open."""
+    encrypted = is_encrypted(pem)
+    if encrypted and passphrase is None:
+        raise ValueError("the private key is encrypted: give its passphrase, or store it without one")
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except TypeError:
-        raise ValueError("the private key is encrypted: store it without a passphrase") from None
-    except (ValueError, UnsupportedAlgorithm):  # their text may quote the input
+        key = serialization.load_pem_private_key(pem, passphrase if encrypted else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # their text may quote the input
+        if encrypted:
+            raise ValueError("the passphrase does not open the private key: another one, or a damaged file") from None
         raise ValueError("not a private key in PEM form: the file may be cut or hold something else") from None
     if not isinstance(key, PrivateKey):
         raise ValueError(f"a private key of the kind {type(key).__name__}: an RSA or EC key is needed")  # noqa: TRY004 contract

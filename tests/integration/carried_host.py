@@ -6,7 +6,7 @@ from typing import Any
 
 from certline_follower import carried, identity, opening, settings
 from certline_follower.carried import Applied
-from certline_follower.turn import recover
+from certline_follower.recovering import recover
 from certline_shared.bundles import read_bundle
 from tests.integration.api_bed import Bed
 from tests.integration.api_hosts import MASTER_PUBLIC, SEALING_PRIVATE, FollowerClient

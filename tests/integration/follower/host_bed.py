@@ -13,7 +13,8 @@ from certline_follower import enrolment as enrolling
 from certline_follower import opening, settings
 from certline_follower.host import Host, Master
 from certline_follower.master_client import AGENT, Credentials, MasterClient
-from certline_follower.turn import Outcome, recover, turn
+from certline_follower.recovering import recover
+from certline_follower.turn import Outcome, turn
 from certline_shared import enrolment
 from certline_shared.chance import SystemChance
 from certline_shared.clock import Clock, SystemClock

@@ -8,7 +8,7 @@ import pytest
 
 from certline_follower import cli, forgetting
 from certline_follower.ending import Failed
-from certline_follower.turn import recover
+from certline_follower.recovering import recover
 from certline_shared import codec, keys, sealing
 from certline_shared.keys import KeyType
 from certline_shared.manifest import Manifest, ManifestFile

@@ -1,7 +1,8 @@
 """A whole follower against a small real master: what a host does to get, install, renew and report."""
 
 from certline_follower.choosing import Install
-from certline_follower.planning import Pull, Reload
+from certline_follower.planning import Reload
+from certline_follower.pulling import Pull
 from certline_shared.messages import DeploymentReport
 from tests.fakes.master import FakeMaster, Reply
 from tests.integration.follower.host_bed import Bed

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certline_follower.choosing import Install, generation_tag, line_tag
-from certline_follower.planning import Found, Plan, Prune, Pull, Reload, files_digest, next_stage, plan
+from certline_follower.planning import Found, Plan, Prune, Reload, next_stage, plan
+from certline_follower.pulling import Pull, files_digest
 from certline_follower.reports import Report
 from certline_follower.settings import LineSettings, Settings
 from certline_follower.state import (

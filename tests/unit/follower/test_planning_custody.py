@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from certline_follower.custody import own_keys_spent
-from certline_follower.planning import Pull, plan
+from certline_follower.planning import plan
+from certline_follower.pulling import Pull
 from certline_follower.reports import Report
 from certline_follower.state import HeldLine, Refusal, State
 from certline_follower.wishes import Ask, MakeKey, mark

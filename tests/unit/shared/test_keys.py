@@ -48,7 +48,7 @@ def test_a_stored_key_is_plain_pkcs8_and_what_is_none_is_refused_without_quoting
     locked = P256.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     )
-    with pytest.raises(ValueError, match="without a passphrase"):
+    with pytest.raises(ValueError, match="give its passphrase, or store it without one"):
         keys.from_pem(locked)
     with pytest.raises(ValueError, match="not a private key") as caught:
         keys.from_pem(b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
