@@ -64,6 +64,7 @@ class FormerFiles:
             archive = self._archive_of(known.get(path), live)
             if archive is not None:
                 place = _free(archive, path, now, taken)
+                folders.ensure(_fixed_part(archive), archive.folder_mode)
                 folders.ensure(place.parent, archive.folder_mode, around=archive.folder_mode)
                 taken.add(place)
                 found.append(Placement(str(place), NOTHING, entry))
@@ -148,6 +149,12 @@ def _left_behind(
     for output in live.outputs if live else ():
         if output.setting is not None and output.path not in paths and not output.is_passing:
             yield FormerFile(output.line, str(output.setting), str(output.path), time_text(now))
+
+
+def _fixed_part(archive: Archive) -> Path:
+    """The folder that all its files lie in."""
+    parent = Path(str(archive.path)).parent
+    return next(one for one in (parent, *parent.parents) if "{" not in str(one))
 
 
 def _free(archive: Archive, path: Path, now: datetime, taken: Collection[Path]) -> Path:

@@ -120,7 +120,7 @@ _LEMATT = Preset(
             "mode": "0640",
         },
     ),
-    {"private": "0750"},
+    {"": "0755", "private": "0750"},
     suffixes={
         "rsa-2048": "rsa2048",
         "rsa-3072": "rsa3072",
@@ -137,6 +137,7 @@ _DATED = Preset(
         {"kind": "cert", "path": "{name}-{date}.pem", "link": "{name}.pem"},
         {"kind": "chain", "path": "{name}-chain.pem"},
     ),
+    {"": "0755"},
 )
 
 PRESETS: Mapping[str, Preset] = {
