@@ -100,8 +100,9 @@ def test_rsync_carries_what_changed_to_its_folder(bed: Bed, master: FakeMaster) 
     certs, keys = bed.folder / "others" / "certs", bed.folder / "others" / "keys"
     certs.mkdir(parents=True)
     keys.mkdir(mode=0o700)
-    # --copy-links: outputs are links, and what they lead to is what others need
-    words = [str(program("rsync")), "--archive", "--copy-links"]
+    # --copy-links: outputs are links, and what they lead to is what others need; --checksum: two certificates may have
+    # the same length and the same second
+    words = [str(program("rsync")), "--archive", "--copy-links", "--checksum"]
     hooks = (
         f"[hooks.default]\nupload_certs = {json.dumps([*words, '{certs}', f'{certs}/'])}\n"
         f"upload_keys = {json.dumps([*words, '{keys}', f'{keys}/'])}\nrequired = true"
