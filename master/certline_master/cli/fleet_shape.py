@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cryptography import x509
 from pydantic import (
@@ -150,6 +150,24 @@ class RolloutPart(_Part):
     )
 
 
+class TlsaPart(_Part):
+    host: str | None = Field(default=None, description="left out: each of the line's names")
+    port: int = Field(default=443, ge=1, le=65535)
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+    usage: Literal["pkix-ta", "pkix-ee", "dane-ta", "dane-ee"] = Field(default="dane-ee", description="RFC 6698")
+    selector: Literal["spki", "cert"] = Field(default="spki", description="what the record is about: key, certificate")
+    matching: Literal["sha256", "sha512", "both", "full"] = "sha256"
+    ttl: int = Field(default=300, ge=0, le=604_800, description="seconds")
+    root: CaFile | None = Field(default=None, description="PEM file of the CA's root, for pkix-ta and dane-ta")
+
+
+def _tlsa_in_full(value: object) -> object:
+    return {"host": value} if isinstance(value, str) else value
+
+
+TlsaItem = Annotated[TlsaPart, BeforeValidator(_tlsa_in_full, json_schema_input_type=str | TlsaPart)]
+
+
 class LineSettings(_Part):
     """What a line may say, and `defaults` for all lines; `null` switches off what stands further out."""
 
@@ -169,6 +187,10 @@ class LineSettings(_Part):
     renew_after: str | None = Field(default=None, description="7d: at that age; it counts before renew_before")
     must_staple: bool | None = Field(default=None, description="ask for certificates with Must-Staple (RFC 7633)")
     purposes: list[str] | None = Field(default=None, description="what they must serve for: server, client")
+    tlsa: list[TlsaItem] | None = Field(default=None, description="TLSA records (DANE): a host, or all its settings")
+    tlsa_before_expiry: Literal["wait", "go"] | None = Field(
+        default=None, description="go: switch without seen TLSA records rather than let the live version expire"
+    )
     commands: dict[str, list[str]] | None = Field(
         default=None, description="event on the master: names of [commands] in its certline.toml"
     )

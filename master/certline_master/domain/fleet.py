@@ -126,7 +126,8 @@ def _with_names(line: DesiredLine) -> DesiredLine:
     names = tuple(dict.fromkeys(normalise(name) for name in line.names))
     named = line.options.common_name
     options = line.options if named is None else replace(line.options, common_name=normalise(named))
-    return replace(line, names=names, options=options)
+    tlsa = tuple(replace(wish, host=normalise(wish.host) if wish.host else None) for wish in options.tlsa)
+    return replace(line, names=names, options=replace(options, tlsa=tlsa))
 
 
 def _with_grants(follower: DesiredFollower) -> DesiredFollower:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from certline_master.domain.authorization import choose
+from certline_master.domain.dane_faults import tlsa_faults
 from certline_master.domain.errors import Fault, SolverError
 from certline_master.domain.fleet import KINDS, SECTIONS, Current, DesiredFleet, DesiredIssuer, DesiredLine, Kind, Scope
 from certline_master.domain.grant_faults import grant_faults
@@ -29,7 +30,8 @@ def faults(desired: DesiredFleet, current: Current, scope: Scope, solvers: Itera
     check = _Check(desired, current, scope, frozenset(solvers))
     parts = (check.names(), check.owners(), check.issuers(), check.solvers_known(), check.lines())
     more = (grant_faults(desired, current, scope), rollout_faults(desired, current, scope), check.left_behind())
-    return [fault for part in (*parts, *more) for fault in part]
+    dane = tlsa_faults(desired, current, scope)
+    return [fault for part in (*parts, *more, dane) for fault in part]
 
 
 def unproven(desired: DesiredFleet, http: Iterable[HttpName], zones: Iterable[Zone], follow: Follow) -> list[Fault]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from certline_master.domain.ca_facts import CaFacts, ProfileFacts, facts_of, lifetime_at
+from certline_master.domain.dane_faults import tlsa_warnings
 from certline_master.domain.errors import Fault
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredLine, Scope
 from certline_master.domain.orders_caused import default_issuer
@@ -63,6 +64,7 @@ class Wished:
         facts = self._profile_facts(line, profile)
         lifetime = self.lifetimes.get(name) or (lifetime_at(facts, self.now) if facts else None)
         yield from _renewal(line, lifetime)
+        yield from (("tlsa", text) for text in tlsa_warnings(line))
         if ca is None:
             return
         yield from _purposes(line, ca, profile, facts)
