@@ -60,8 +60,9 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _serve(settings: Settings) -> None:
-    from certline_master import wiring
+    from certline_master import memory, wiring
 
+    memory.give_back_large()
     try:
         master = wiring.build(settings)
     except Sealed as why:
