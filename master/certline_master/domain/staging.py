@@ -128,11 +128,10 @@ def drops(snapshot: LineSnapshot, now: datetime) -> Iterator[DropStaged]:
             yield DropStaged(version.number, why)
 
 
-def key_staged_since(snapshot: LineSnapshot, version: Version) -> datetime | None:
-    """Since when a version with the same keys is staged, whichever it was."""
-    return min(
-        (one.staged_since for one in _staged(snapshot) if pins(one) == pins(version) and one.staged_since), default=None
-    )
+def key_staged_since(versions: Iterable[Version], version: Version) -> datetime | None:
+    """Since when a version with the same keys was staged first, whatever became of it."""
+    before = (one.staged_since for one in versions if one.staged_since and pins(one) == pins(version))
+    return min(before, default=None)
 
 
 def pins(version: Version) -> frozenset[str]:

@@ -95,7 +95,7 @@ _HOLD = (
     .values(
         staged_since=param("since", versions.c.staged_since),
         activate_at=param("until", versions.c.activate_at),
-        held_by=param("reason"),
+        held_by=param("words"),
     )
 )
 _OPEN_WAVE = {
@@ -179,7 +179,7 @@ class Versions:
 
     def hold(self, caller: Caller, version_id: str, *, since: datetime, until: datetime | None, why: str) -> None:
         caller.require(Role.OPERATOR)
-        if not self._session.run(_HOLD, {"wanted": version_id, "since": since, "until": until, "reason": why}):
+        if not self._session.run(_HOLD, {"wanted": version_id, "since": since, "until": until, "words": why}):
             raise NotFound("version", version_id)
 
     def drop_unopened(self, caller: Caller, line_id: str) -> int:

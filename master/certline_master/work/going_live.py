@@ -55,7 +55,7 @@ def look_at_tlsa(records: Records, line: Line, now: datetime) -> None:
 def _held(records: Records, line: Line, version: Version, now: datetime) -> bool:
     """Whether it is to wait; then it is on record until when. A key that was staged before does not wait anew."""
     snapshot = records.lines.snapshot(SYSTEM, line.id)
-    since = key_staged_since(snapshot, version) or now
+    since = key_staged_since(records.versions.all(SYSTEM, line.id), version) or now
     hold = hold_of(snapshot, version.number, now, since=since)
     if hold is None:
         return False
