@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from certline_shared import keys
 from certline_shared import names as dns
@@ -33,6 +34,31 @@ class CertificateFacts:
     not_after: datetime  # aware UTC
     spki_sha256: str  # lower-case hex, see keys.spki_sha256
     issuer: str  # RFC 4514 text
+
+
+@dataclass(frozen=True, slots=True)
+class LeafTraits:
+    """What a leaf is good for, beside its key and names."""
+
+    common_name: str | None
+    must_staple: bool
+    for_servers: bool
+    for_clients: bool
+
+
+def read_traits(pem: str) -> LeafTraits:
+    """Of the leaf of a PEM chain. Raises BadChain."""
+    leaf = _load(pem)[0]
+    try:
+        usage = _usage_of(leaf)
+        return LeafTraits(
+            common_name=_common_name_of(leaf),
+            must_staple=_has(leaf, ExtensionOID.TLS_FEATURE),
+            for_servers=usage is None or ExtendedKeyUsageOID.SERVER_AUTH in usage,
+            for_clients=usage is None or ExtendedKeyUsageOID.CLIENT_AUTH in usage,
+        )
+    except _UNREADABLE as error:
+        raise BadChain(f"the certificate cannot be read: {error}") from None
 
 
 def read_chain(pem: str) -> CertificateFacts:
@@ -133,6 +159,23 @@ def _facts(leaf: x509.Certificate) -> CertificateFacts:
         )
     except _UNREADABLE as error:
         raise BadChain(f"the certificate cannot be read: {error}") from None
+
+
+def _usage_of(leaf: x509.Certificate) -> "list[x509.ObjectIdentifier] | None":
+    """None where the certificate does not limit it (RFC 5280 section 4.2.1.12)."""
+    try:
+        return list(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _has(leaf: x509.Certificate, extension: x509.ObjectIdentifier) -> bool:
+    return any(one.oid == extension for one in leaf.extensions)
+
+
+def _common_name_of(leaf: x509.Certificate) -> "str | None":
+    found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return _normal_or_raw(str(found[0].value)) if found else None
 
 
 def _names_of(leaf: x509.Certificate) -> tuple[str, ...]:

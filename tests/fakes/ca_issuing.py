@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _CA_LIFETIME = timedelta(days=3650)
 _BACKDATED = timedelta(minutes=1)
@@ -21,12 +21,12 @@ class IssuingCa:
         self.root = _ca_certificate(root, self._root_key.public_key(), root, self._root_key, now)
         self.intermediate = _ca_certificate(self._subject, self._key.public_key(), root, self._root_key, now)
 
-    def issue(self, csr: bytes, now: datetime, lifetime: timedelta) -> str:
+    def issue(self, csr: bytes, now: datetime, lifetime: timedelta, *, for_servers_only: bool = False) -> str:
         """A PEM chain, leaf first, for a DER request."""
         request = x509.load_der_x509_csr(csr)
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        leaf = (
+        builder = (
             x509.CertificateBuilder()
             .issuer_name(self._subject)
             .subject_name(x509.Name([]))
@@ -36,8 +36,10 @@ class IssuingCa:
             .not_valid_after(now - _BACKDATED + lifetime)
             .add_extension(names, critical=True)
             .add_extension(identifier, critical=False)
-            .sign(self._key, hashes.SHA256())
         )
+        if for_servers_only:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        leaf = builder.sign(self._key, hashes.SHA256())
         return _pem(leaf) + _pem(self.intermediate)
 
 

@@ -90,6 +90,7 @@ class FakeCa:
     issuing_looks: int = 0
     retry_after: timedelta | None = None
     lifetime: timedelta = timedelta(days=90)
+    for_servers_only: bool = False  # certificates say so; else they say nothing of what they are for
     validate: Callable[[Proof], str] = lambda _: ""
     tamper: Callable[[str], str] = lambda chain: chain
 
@@ -201,7 +202,7 @@ class FakeCa:
         if names_of(csr) != set(order.names):
             detail = "the request's names are not the order's"
             raise CaRefused("badCSR", detail, FailureClass.FIX_CONFIGURATION)
-        order.chain = self.issuing.issue(csr, self.clock.now(), self.lifetime)
+        order.chain = self.issuing.issue(csr, self.clock.now(), self.lifetime, for_servers_only=self.for_servers_only)
         self.issued.append(order.chain)
         if order.replaces:
             self.replaced.add(order.replaces)

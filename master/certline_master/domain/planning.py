@@ -144,7 +144,8 @@ def _plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     rolls = verdict.reason if verdict.reason and not rollover.is_rolling(snapshot) else None
     if live is not None and rolls is None and (reason is None or (renews and _is_followed(snapshot, live, now))):
         return _with_keys(_watch(snapshot.line, live, now), snapshot, verdict, now)
-    unwanted = nobody_pulls(snapshot) if live and is_for_this_wish(live, snapshot) else None
+    is_wished = live is not None and is_for_this_wish(live, snapshot) and not asks_changed(live, snapshot)
+    unwanted = nobody_pulls(snapshot) if is_wished else None
     if unwanted:
         return Plan((PauseLine(unwanted),), None, f"paused: {unwanted}")
     rolled = _roll(snapshot, live, rolls, reason, now) if rolls else None

@@ -18,7 +18,6 @@ from certline_master.domain.errors import (
 )
 from certline_master.domain.issuance import OrderEvent, advance
 from certline_master.domain.model import (
-    Certificate,
     Challenge,
     ChallengeState,
     Failure,
@@ -180,7 +179,7 @@ class Driver:
         if isinstance(outcome, Waits):
             self._wait(journey, outcome)
         elif isinstance(outcome, Issued):
-            self._issued(journey, outcome.order, outcome.certificate)
+            self._issued(journey, outcome)
         else:
             self._failed(journey, outcome.failure)
         return False
@@ -219,14 +218,17 @@ class Driver:
             text = "the CA did not take the order as a replacement; it was opened as a new one"
             self._event(records, journey, "order.replaces_dropped", text)
 
-    def _issued(self, journey: Journey, order: Order, certificate: Certificate) -> None:
+    def _issued(self, journey: Journey, outcome: Issued) -> None:
         now, work = self._context.clock.now(), journey.work
+        order, certificate = outcome.order, outcome.certificate
 
         def write(records: Records) -> list[str]:
             line = records.lines.by_id(SYSTEM, work.line_id)
             version = records.orders.issued(SYSTEM, work.lease, order, certificate, now=now, stage=may_hold(line))
             if version is None:
                 return []
+            for warning in outcome.warnings:
+                self._event(records, journey, "certificate.unlike", warning, {"key_type": certificate.key_type})
             going_live.arrive(records, line, version, now)
             if line.forced:
                 present = records.lines.by_id(SYSTEM, line.id)

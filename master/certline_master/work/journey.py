@@ -51,6 +51,7 @@ class Waits:
 class Issued:
     order: Order
     certificate: Certificate
+    warnings: tuple[str, ...] = ()  # what is not as the line wishes it
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from certline_master.domain.access import SYSTEM
-from certline_master.domain.errors import CaError, CaRefused
+from certline_master.domain.errors import CaError, CaRefused, NotFound
 from certline_master.domain.issuance import OrderEvent, advance
+from certline_master.domain.lint import remarks_on
 from certline_master.domain.model import (
     Challenge,
     ChallengeState,
     Failure,
     FailureClass,
+    LineOptions,
     Order,
     OrderState,
 )
@@ -21,7 +23,7 @@ from certline_master.work.commands import Commands
 from certline_master.work.context import Context
 from certline_master.work.journey import GaveUp, Issued, Journey, Moved, Outcome, Waits
 from certline_shared.backoff import delay
-from certline_shared.certificates import BadChain, check_issued
+from certline_shared.certificates import BadChain, check_issued, read_traits
 from certline_shared.failpoints import failpoint
 from certline_shared.names import base
 
@@ -217,7 +219,19 @@ class Steps:
         stored = replace(
             certificate, chain=chain, serial=facts.serial, not_before=facts.not_before, not_after=facts.not_after
         )
-        return Issued(advance(order, OrderEvent.CERTIFICATE_STORED, now), stored)
+        remarks = remarks_on(read_traits(chain), self._options(journey))
+        if remarks.refusals:
+            detail = f"the certificate that the CA gave is not used: {'; '.join(remarks.refusals)}"
+            return GaveUp(Failure(FailureClass.FIX_CONFIGURATION, detail))
+        return Issued(advance(order, OrderEvent.CERTIFICATE_STORED, now), stored, remarks.warnings)
+
+    def _options(self, journey: Journey) -> LineOptions:
+        """Of the line as it is now; one that is gone wishes for nothing, and its order ends elsewhere."""
+        try:
+            with self._context.store.read() as records:
+                return records.lines.by_id(SYSTEM, journey.work.line_id).options
+        except NotFound:
+            return LineOptions()
 
     def _former_serial(self, journey: Journey) -> str | None:
         with self._context.store.read() as records:
