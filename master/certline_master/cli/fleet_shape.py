@@ -187,6 +187,9 @@ class LineSettings(_Part):
     renew_after: str | None = Field(default=None, description="7d: at that age; it counts before renew_before")
     must_staple: bool | None = Field(default=None, description="ask for certificates with Must-Staple (RFC 7633)")
     purposes: list[str] | None = Field(default=None, description="what they must serve for: server, client")
+    stage_for: str | None = Field(
+        default=None, description="25h: a version for a new key waits on its hosts that long before it goes live"
+    )
     tlsa: list[TlsaItem] | None = Field(default=None, description="TLSA records (DANE): a host, or all its settings")
     tlsa_before_expiry: Literal["wait", "go"] | None = Field(
         default=None, description="go: switch without seen TLSA records rather than let the live version expire"
@@ -202,7 +205,19 @@ class LinePart(LineSettings):
         default=[], min_length=1, description="in full, as bare labels after a full first one, or hosts by zone"
     )
     common_name: str = Field(default="", description="left out: the line's name if it is one of them, else the first")
+    key: str = Field(default="", description="a key under `keys` that it uses; left out: one of its own")
     csr: Requests = Field(default=[], description="file:PATH of a request in PEM form that was made elsewhere")
+
+
+class KeyPart(LineSettings):
+    """A key, and settings for the lines that name it."""
+
+    policy: Literal["keep", "new"] = Field(default="keep", description="new: another key at each renewal")
+    max_age: str = Field(default="", description="400d: then it is rolled over, or that is told; left out: no limit")
+    auto: bool = Field(default=False, description="at max_age it is rolled over by itself; else that is told")
+    pin_days: Annotated[int, Field(ge=0, le=3650)] | None = Field(
+        default=None, description="clients may keep pins for so many days: no rollover before the next key's are known"
+    )
 
 
 class GrantsPart(_Part):
@@ -232,6 +247,7 @@ class FleetPart(_Part):
     groups: dict[str, GroupPart] = Field(default={}, description="grants that several followers share")
     followers: dict[str, FollowerPart] = Field(default={}, description="hosts, and what each may ask for")
     defaults: LineSettings = Field(default=LineSettings(), description="settings of all lines that say nothing else")
+    keys: dict[str, KeyPart] = Field(default={}, description="keys that several lines share, or that have a policy")
     lines: dict[str, LinePart] = Field(default={}, description="certificate lines made by the operator")
 
 

@@ -22,7 +22,7 @@ def wait_for_version(
     seconds: float,
     clock: Clock | None = None,
 ) -> dict[str, Any] | None:
-    """The line's next version that is live or staged; None when none is due. Raises CommandFailed when it failed or time is up."""
+    """The line's next version, live or staged; None when none is due. Raises CommandFailed: failed, or time is up."""
     clock = clock or SystemClock()
     deadline, never = clock.monotonic() + seconds, threading.Event()
     former = max((version["number"] for version in before["versions"]), default=0)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
+from certline_master.domain.durations import seconds_of
 from certline_master.domain.errors import Fault
 from certline_master.domain.fleet import DesiredLine
 from certline_master.domain.model import Custody, LineOptions
@@ -60,6 +61,7 @@ def _lengths(options: LineOptions) -> Iterator[tuple[str, str]]:
     checks: Mapping[str, Any] = {
         "renew_before": lambda: policy_of(LineOptions(renew_before=options.renew_before)),
         "renew_after": lambda: policy_of(LineOptions(renew_after=options.renew_after)),
+        "stage_for": lambda: seconds_of(options.stage_for) if options.stage_for is not None else None,
     }
     for member, check in checks.items():
         try:
