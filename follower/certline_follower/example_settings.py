@@ -43,7 +43,11 @@ mode = "0600"
 # owner = "root"
 # group = "ssl-cert"
 
-# Commands are lists: the program, then its arguments. There is no shell.
+# What runs when files change, for lines without a section of their own; [hooks.NAME] with lines = [...] is for some.
+# [hooks.default]
+# certificate_installed = ["/usr/local/bin/note", "{line}", "{certificate_file}"]
+
+# Commands are lists: the program, then its arguments. There is no shell. Some services need no table: nginx is one.
 [services.nginx]
 check = ["nginx", "-t"]
 reload = ["systemctl", "reload", "nginx"]

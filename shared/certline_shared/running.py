@@ -131,6 +131,8 @@ def _why_not_started(program: str, path: str, around: Surroundings, error: Excep
     if isinstance(error, PermissionError):
         if around.user is not None and os.geteuid() != 0:
             return f"only root can start {program} as {around.user!r}: run as root, or leave user out"
+        if around.user is not None:
+            return f"{program} may not be run as {around.user!r}: it, or our right to become another user, is missing"
         return f"{program} may not be run: make it executable"
     why = error.strerror if isinstance(error, OSError) else str(error)
     return f"{program} could not be started: {why}"

@@ -31,7 +31,7 @@ RESERVED = re.compile(r"(^|\.)(example|test|invalid)(\.(com|net|org))?$|^(127\.|
 """Names and addresses for documentation (RFC 2606, RFC 5737), and loopback."""
 
 MASTERS_SECTIONS = re.compile(
-    r"^\[(api|store|secrets|http01|responder|dns|workers|alarms|logging|local_follower)\]", re.MULTILINE
+    r"^\[(api|store|secrets|http01|responder|dns|workers|alarms|logging|local_follower|commands\.\w+)\]", re.MULTILINE
 )
 
 
