@@ -80,6 +80,7 @@ def _common(table: Table, name: str, folder: Path, key_types: tuple[KeyType, ...
         dh=cast("Group", dh) if dh != OFF else None,
         ec=cast("Curve", ec) if ec != OFF else None,
         root_file=_root_file(table),
+        is_encrypted=table.raw("passphrase") is not None,
     )
 
 

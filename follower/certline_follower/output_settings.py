@@ -37,12 +37,13 @@ class Common:
     dh: Group | None
     ec: Curve | None
     root_file: str | None
+    is_encrypted: bool  # its keys have a passphrase
 
 
 def outputs_of(table: Table, common: Common, folders: Mapping[str, str] | None = None) -> list[tuple[Output, Table]]:
     """One for each key type, where the path tells them apart; else one, of the type it names or the line's first."""
-    table.only(*_KEYS)
     _refuse_clear_password(table)
+    table.only(*_KEYS)
     used = {*_fields(table, "path", _PATH_FIELDS), *_fields(table, "link", (*_PATH_FIELDS, "dns_name"))}
     wanted = table.choice("key_type", list(KeyType))
     if wanted is not None and wanted not in common.key_types:
@@ -95,7 +96,7 @@ def _output(table: Table, common: Common, key_type: KeyType, folders: Mapping[st
         stage=table.flag("stage", default=False),
         link=link,
         date_format=common.date_format,
-        password_file=_password_file(table, kind, common.folder),
+        password_file=_password_file(table, kind, common.folder, is_encrypted=common.is_encrypted),
         dh=common.dh if "dh" in all_parts else None,
         ec=common.ec if "ec" in all_parts else None,
         root_file=_root_of(common, values) if "root" in all_parts else None,
@@ -153,10 +154,12 @@ def _folders(table: Table, folders: Mapping[str, str], values: Mapping[str, str]
     return tuple(Folder(one, mode, output.owner, output.group) for one, mode in wanted)
 
 
-def _password_file(table: Table, kind: OutputKind, folder: Path) -> Path | None:
+def _password_file(table: Table, kind: OutputKind, folder: Path, *, is_encrypted: bool) -> Path | None:
     text = table.text("password_file")
     if text is None and kind == "pkcs12-legacy":
         raise table.fault("password_file", "is missing: a container of the old kind cannot go without a password")
+    if text is None and kind == "pkcs12" and is_encrypted:
+        raise table.fault("password_file", "is missing: the line's keys are encrypted, in a container too")
     if text is None:
         return None
     if kind not in CONTAINERS:

@@ -37,7 +37,8 @@ def _look_at_copies(host: Host) -> list[str]:
         return []
     host.material.sweep()
     state = copies.counted(host)
-    prune = state.prune or bool(host.installer.spare()) or copies.left_over(host, host.settings)
+    is_old = bool(host.installer.spare()) or host.installer.has_overdue()
+    prune = state.prune or is_old or copies.left_over(host, host.settings)
     host.save(replace(state, prune=prune))
     return [
         f"{one.path} still holds the key of line {one.line}, which the master keeps, and is no output any more: "

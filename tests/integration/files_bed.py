@@ -36,9 +36,13 @@ def intermediate() -> Authority:
     return Authority.make("issuing", NOW, root())
 
 
+def key(name: str, key_type: KeyType = P256) -> keys.PrivateKey:
+    """The same one for the same name and type."""
+    return _key(name, key_type)
+
+
 @cache
-def key(_name: str, key_type: KeyType = P256) -> keys.PrivateKey:
-    """The same one for the same name."""
+def _key(_name: str, key_type: KeyType) -> keys.PrivateKey:
     return keys.generate(key_type)
 
 
