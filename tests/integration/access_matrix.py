@@ -141,6 +141,8 @@ ROWS: dict[str, Row] = {
     "GET /v1/keys": read(),
     "GET /v1/keys/{name}": read(),
     "GET /v1/keys/{name}/where": read(),
+    "PUT /v1/keys/{name}": change(200, 200),
+    "DELETE /v1/keys/{name}": change(),
     "POST /v1/followers/{name}/suspend": change(),
     "POST /v1/followers/{name}/resume": change(),
     "GET /v1/tokens": administer(),

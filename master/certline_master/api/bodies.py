@@ -13,6 +13,7 @@ from certline_master.domain.fleet import (
     DesiredGroup,
     DesiredHttp,
     DesiredIssuer,
+    DesiredKey,
     DesiredLine,
     DesiredZone,
 )
@@ -143,7 +144,7 @@ _LINE = (LineRevokeBody, RollbackBody, LineRolloverBody)
 _OWN: tuple[type, ...] = (*_ACCESS, *_LINE, RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody, StolenBody)
 BODIES: tuple[type, ...] = (
     PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine,
-    DesiredFollower, DesiredGroup,
+    DesiredFollower, DesiredGroup, DesiredKey,
 )  # fmt: skip
 for _kind in (DesiredFleet, LineOptions, *BODIES[4:]):  # the domain's own words, as strict as the rest
     with_config(_STRICT)(_kind)

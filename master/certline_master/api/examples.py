@@ -142,6 +142,7 @@ ZONE = {
     "secret": "c2VjcmV0IG9mIHRoZSBUU0lHIGtleQ==",
 }
 HTTP = {"solver": "listener"}
+KEY = {"key_types": ["ecdsa-p256"], "policy": "keep", "max_age": "400d", "auto": True, "pin_days": 30}
 LINE = {"follower": "web-1", "names": ["shop.example.org", "www.shop.example.org"], "key_types": ["ecdsa-p256"]}
 FOLLOWER = {"grants": {"request": ["blog.example.org"]}, "groups": ["web"], "networks": ["10.2.0.0/16"]}
 GROUP = {"grants": {"request": ["www.example.org"], "pull": ["shop"]}}

@@ -89,6 +89,7 @@ class FleetWork:
             lines=tuple(records.lines.all(SYSTEM, limit=1_000_000)),
             followers=tuple(records.followers.all(SYSTEM)),
             groups=tuple(records.groups.all(SYSTEM)),
+            keys=tuple(key for key in records.keys.all(SYSTEM) if key.declared),
             secrets={name: self._digest(secret.decode()) for name, secret in secrets.items()},
         )
 

@@ -7,8 +7,10 @@ from functools import partial
 from certline_master.api import custody_moves, stopping
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
+from certline_master.domain.custody import Key
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredGrants, DesiredLine, Kind, Scope
-from certline_master.domain.fleet_changes import Change, stored_rollout
+from certline_master.domain.fleet_changes import Change, stored_key, stored_rollout
+from certline_master.domain.key_moves import retire
 from certline_master.domain.line_options import given_requests, stored_options
 from certline_master.domain.model import (
     ZONE_SECRET,
@@ -21,6 +23,7 @@ from certline_master.domain.model import (
     Group,
     HttpName,
     Issuer,
+    KeyOptions,
     Line,
     LineCsr,
     Zone,
@@ -63,6 +66,7 @@ class Writing:
             "zone": (self._save_zone, self._delete_zone),
             "http": (self._save_http, partial(records.http.delete, self.caller)),
             "group": (self._save_group, partial(records.groups.delete, self.caller)),
+            "key": (self._save_key, self._delete_key),
             "follower": (self._save_follower, partial(records.followers.delete, self.caller)),
             "line": (self._save_line, partial(records.lines.delete, self.caller)),
         }
@@ -123,6 +127,30 @@ class Writing:
             saved = self.records.followers.by_id(SYSTEM, member.id)
             stopping.of_withdrawn_grants(self.services, self.records, self.caller, member, saved)
 
+    def _save_key(self, name: str) -> None:
+        """One of that name may be left from a former line: none of its keys is for new certificates."""
+        former = next((one for one in self.records.keys.all(SYSTEM) if one.name == name), None)
+        key = former or Key(self.services.chance.uuid(), name, self.scope.owner)
+        if former is not None and not former.declared:
+            retire(self.records, self.caller, former.id)
+        options = stored_key(self.wanted.keys[name])
+        self.records.keys.save(self.caller, replace(key, owner=self.scope.owner, options=options, declared=True))
+        for line in self.records.lines.of_key(SYSTEM, key.id):
+            self.records.lines.set_next_look(SYSTEM, line.id, self.services.clock.now())
+
+    def _delete_key(self, name: str) -> None:
+        """What hosts have of it stays known."""
+        key = self.records.keys.get(self.caller, name)
+        retire(self.records, self.caller, key.id)
+        self.records.keys.save(self.caller, replace(key, declared=False, options=KeyOptions()))
+
+    def _key_id(self, line: Line, wanted: DesiredLine) -> str | None:
+        """Of the key that it names; its own one where it names none."""
+        if wanted.key is not None:
+            return self.records.keys.get(self.caller, wanted.key).id
+        named = self.records.keys.by_ids(SYSTEM, [line.key_id] if line.key_id else [])
+        return None if any(key.name != line.name for key in named) else line.key_id
+
     def _members(self, group: str) -> list[Follower]:
         return [one for one in self.records.followers.all(SYSTEM) if group in one.groups]
 
@@ -166,6 +194,7 @@ class Writing:
                 profile=wanted.profile,
                 rollout=stored_rollout(wanted.rollout) if wanted.rollout else None,
                 options=stored_options(wanted),
+                key_id=self._key_id(line, wanted),
                 next_look=self.services.clock.now(),
             ),
         )

@@ -23,6 +23,7 @@ from certline_master.domain.fleet import (
     DesiredGroup,
     DesiredHttp,
     DesiredIssuer,
+    DesiredKey,
     DesiredLine,
     DesiredZone,
     Kind,
@@ -72,6 +73,7 @@ _add_changes("http", DesiredHttp, examples.HTTP)
 _add_changes("line", DesiredLine, examples.LINE)
 _add_changes("follower", DesiredFollower, examples.FOLLOWER)
 _add_changes("group", DesiredGroup, examples.GROUP)
+_add_changes("key", DesiredKey, examples.KEY)
 
 
 def _put(services: Services, caller: Caller, kind: Kind, name: str, wanted: Any) -> Changed:
@@ -141,6 +143,8 @@ def _all(records: Records, caller: Caller, kind: Kind) -> Sequence[Thing]:
             return records.followers.all(caller)
         case "group":
             return records.groups.all(caller)
+        case "key":
+            return [key for key in records.keys.all(caller) if key.declared]
 
 
 _ISSUER = examples.ISSUER | {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from certline_master.api.services import Services
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.custody import KEY_SECRET, KeyCopy, SealedKey
-from certline_master.domain.model import Certificate, Follower, Line
+from certline_master.domain.model import Certificate, Follower
 from certline_master.domain.placement import local_name
 from certline_master.domain.ports import Records
 from certline_master.domain.sealed_files import SealWanted, fitting_seal, sealed_to
@@ -26,7 +26,7 @@ def seal(services: Services, follower: Follower, wanted: Sequence[SealWanted]) -
 
 def _sealed(services: Services, follower: Follower, wanted: SealWanted) -> SealedKey | None:
     certificate = wanted.certificate
-    private = _private(services, wanted.line, certificate)
+    private = _private(services, certificate)
     info = sealing.key_info(follower.id, local_name(wanted.line, follower), wanted.version, certificate.key_type)
     try:
         data = sealing.seal(private, follower.sealing_key or b"", info)
@@ -45,11 +45,9 @@ def _sealed(services: Services, follower: Follower, wanted: SealWanted) -> Seale
     )
 
 
-def _private(services: Services, line: Line, certificate: Certificate) -> bytes:
-    key_id = line.key_id or ""
+def _private(services: Services, certificate: Certificate) -> bytes:
     with services.store.read() as records:
-        kept = records.keys.materials(SYSTEM, [key_id]).get(key_id, [])
-        secret = next(one.secret for one in kept if one.spki_sha256 == certificate.spki_sha256)
+        secret = records.keys.by_pins(SYSTEM, [certificate.spki_sha256])[0].secret
         return records.secrets.read(SYSTEM, KEY_SECRET, secret)
 
 

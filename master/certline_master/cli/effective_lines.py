@@ -39,7 +39,7 @@ def line_body(fleet: FleetPart, name: str, line: LinePart) -> dict[str, Any]:
     members = {member: value for member, value in members.items() if value not in (None, "", [], False)}
     if members.get("custody") == Custody.FOLLOWER:
         del members["custody"]
-    own = {"follower": line.follower, "common_name": line.common_name, "csr": line.csr}
+    own = {"follower": line.follower, "common_name": line.common_name, "csr": line.csr, "key": line.key}
     members |= {member: value for member, value in own.items() if value}
     options = {member: members.pop(member) for member in sorted(_OPTIONS & set(members))}
     if inherited:

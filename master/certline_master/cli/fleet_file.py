@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from certline_master.cli import yaml_reader
 from certline_master.cli.effective_lines import DEFAULTS, SETTINGS, line_body, line_faults
 from certline_master.cli.failures import WRONG, CommandFailed
-from certline_master.cli.fleet_shape import Around, FleetPart, ZonePart, json_schema
+from certline_master.cli.fleet_shape import Around, FleetPart, KeyPart, ZonePart, json_schema
 from certline_master.cli.yaml_reader import Document, YamlFault, escaped
 from certline_shared.names import BadName, normalise
 
@@ -132,9 +132,9 @@ def _without_empty_sections(data: Any) -> Any:
     data = {
         section: {} if part is None and section in FleetPart.model_fields else part for section, part in data.items()
     }
-    followers = data.get("followers")
-    if isinstance(followers, dict):
-        data["followers"] = {name: {} if one is None else one for name, one in followers.items()}
+    for section in ("followers", "keys"):
+        if isinstance(data.get(section), dict):
+            data[section] = {name: {} if one is None else one for name, one in data[section].items()}
     return data
 
 
@@ -211,12 +211,18 @@ def _desired(fleet: FleetPart) -> dict[str, Any]:
             name: follower.model_dump(mode="json", exclude_defaults=True) for name, follower in fleet.followers.items()
         },
         "groups": {name: group.model_dump(mode="json", exclude_defaults=True) for name, group in fleet.groups.items()},
+        "keys": {name: _key(key) for name, key in fleet.keys.items()},
         "lines": {name: line_body(fleet, name, line) for name, line in fleet.lines.items()},
     }
 
 
 def _issuer(part: dict[str, Any]) -> dict[str, Any]:
     return _given({"ca_certificates" if member == "ca_file" else member: value for member, value in part.items()})
+
+
+def _key(key: KeyPart) -> dict[str, Any]:
+    own = {"key_types", "policy", "max_age", "auto", "pin_days"}
+    return key.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
 def _zone(zone: ZonePart) -> dict[str, Any]:

@@ -108,6 +108,8 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/keys"): Role.VIEWER,
     ("GET", "/v1/keys/{name}"): Role.VIEWER,
     ("GET", "/v1/keys/{name}/where"): Role.VIEWER,
+    ("PUT", "/v1/keys/{name}"): Role.OPERATOR,
+    ("DELETE", "/v1/keys/{name}"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/bundle"): Role.OPERATOR,
     ("POST", "/v1/followers/{name}/receipt"): Role.OPERATOR,
 }

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from certline_master.domain.custody import Key
 from certline_master.domain.model import Custody, Follower, Group, HttpName, Issuer, Line, LineOptions, Owner, Zone
 from certline_master.domain.networks import networks_of
 from certline_shared.keys import KeyType
 from certline_shared.names import normalise
 
-Kind = Literal["issuer", "zone", "http", "group", "line", "follower"]
-Thing = Issuer | Zone | HttpName | Group | Line | Follower
+Kind = Literal["issuer", "zone", "http", "group", "key", "line", "follower"]
+Thing = Issuer | Zone | HttpName | Group | Key | Line | Follower
 
-KINDS: tuple[Kind, ...] = ("issuer", "zone", "http", "group", "follower", "line")
+KINDS: tuple[Kind, ...] = ("issuer", "zone", "http", "group", "key", "follower", "line")
 """What refers to others stands after them."""
 
 SECTIONS: Mapping[Kind, str] = {
@@ -20,6 +21,7 @@ SECTIONS: Mapping[Kind, str] = {
     "zone": "zones",
     "http": "http",
     "group": "groups",
+    "key": "keys",
     "line": "lines",
     "follower": "followers",
 }
@@ -71,6 +73,18 @@ class DesiredLine:
     rollout: DesiredRollout | None = None  # left out: all followers at once
     options: LineOptions = field(default_factory=LineOptions)
     csr: tuple[str, ...] = ()  # PEM: requests that the operator gives, one for each key type
+    key: str | None = None  # left out: a key of its own
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredKey:
+    """A key that lines name."""
+
+    key_types: tuple[KeyType, ...] = ()  # what its lines may say; left out: anything
+    policy: Literal["keep", "new"] = "keep"  # new: another key at each renewal
+    max_age: str | None = None  # "400d"
+    auto: bool = False  # at that age it is rolled over by itself; else that is only told
+    pin_days: int | None = None  # so long clients may keep pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,7 @@ class DesiredFleet:
     lines: dict[str, DesiredLine] = field(default_factory=dict)
     followers: dict[str, DesiredFollower] = field(default_factory=dict)
     groups: dict[str, DesiredGroup] = field(default_factory=dict)
+    keys: dict[str, DesiredKey] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> Mapping[str, Any]:
         objects: Mapping[str, Any] = getattr(self, SECTIONS[kind])
@@ -119,6 +134,7 @@ def normal(desired: DesiredFleet) -> DesiredFleet:
         lines={name: _with_names(line) for name, line in desired.lines.items()},
         followers={name: _with_grants(one) for name, one in desired.followers.items()},
         groups={name: DesiredGroup(_grants(one.grants)) for name, one in desired.groups.items()},
+        keys=desired.keys,
     )
 
 
@@ -152,6 +168,7 @@ class Current:
     lines: tuple[Line, ...] = ()
     followers: tuple[Follower, ...] = ()
     groups: tuple[Group, ...] = ()
+    keys: tuple[Key, ...] = ()  # declared ones
     secrets: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> "tuple[Thing, ...]":

@@ -1,9 +1,10 @@
 """What differs between the fleet as it is and as it is wanted. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from certline_master.domain.custody import Key
 from certline_master.domain.durations import seconds_of, shown
 from certline_master.domain.fleet import (
     KINDS,
@@ -13,6 +14,7 @@ from certline_master.domain.fleet import (
     DesiredGrants,
     DesiredGroup,
     DesiredIssuer,
+    DesiredKey,
     DesiredLine,
     DesiredRollout,
     DesiredZone,
@@ -29,6 +31,7 @@ from certline_master.domain.model import (
     Group,
     HttpName,
     Issuer,
+    KeyOptions,
     Line,
     Owner,
     Rollout,
@@ -58,7 +61,7 @@ class Change:
 
 # What refers to others is made after them and removed before them.
 _DELETED_FIRST: tuple[Kind, ...] = ("line",)
-_DELETED_LAST: tuple[Kind, ...] = ("follower", "group", "http", "zone", "issuer")
+_DELETED_LAST: tuple[Kind, ...] = ("key", "follower", "group", "http", "zone", "issuer")
 
 
 def difference(
@@ -135,6 +138,16 @@ def stored_rollout(wanted: DesiredRollout) -> Rollout:
     return Rollout(wanted.canaries, wanted.wave, after)
 
 
+def stored_key(wanted: DesiredKey) -> KeyOptions:
+    """A wish without faults, as it is kept."""
+    types = tuple(str(kind) for kind in wanted.key_types)
+    return KeyOptions(types, wanted.policy, wanted.max_age, wanted.auto, wanted.pin_days)
+
+
+def _key(options: KeyOptions) -> dict[str, Any]:
+    return asdict(options) | {"key_types": list(options.key_types)}
+
+
 def _rollout(rollout: Rollout | None) -> dict[str, Any] | None:
     if rollout is None:
         return None
@@ -180,6 +193,7 @@ class _Facts:
                     "profile": thing.profile,
                     "key_types": [str(key_type) for key_type in thing.key_types],
                     "rollout": _rollout(thing.rollout),
+                    "key": self._name_of(thing.key_id, self.current.keys),
                 } | option_facts(thing.options)
             case Follower():
                 grants, groups = _grants(thing.grants), sorted(thing.groups)
@@ -187,6 +201,8 @@ class _Facts:
                 return of_it | {"lock_clones": thing.lock_clones}
             case Group():
                 return {"grants": _grants(thing.grants)}
+            case Key():
+                return _key(thing.options)
 
     def wanted(self, name: str, thing: Any) -> dict[str, Any]:
         match thing:
@@ -203,6 +219,7 @@ class _Facts:
                         "profile": thing.profile,
                         "key_types": key_types,
                         "rollout": _rollout(stored_rollout(thing.rollout) if thing.rollout else None),
+                        "key": thing.key,
                     }
                     | option_facts(stored_options(thing))
                 )
@@ -210,6 +227,8 @@ class _Facts:
                 grants, groups = _wanted_grants(thing.grants), list(thing.groups)
                 of_it = {"grants": grants, "groups": groups, "networks": list(thing.networks)}
                 return of_it | {"lock_clones": thing.lock_clones}
+            case DesiredKey():
+                return _key(stored_key(thing))
             case DesiredGroup():
                 return {"grants": _wanted_grants(thing.grants)}
             case DesiredIssuer():
@@ -229,5 +248,5 @@ class _Facts:
         return not stays and held is not None and self.of(held)["follower"] != wanted.follower
 
     @staticmethod
-    def _name_of(wanted_id: str | None, among: "tuple[Issuer, ...] | tuple[Follower, ...]") -> str | None:
+    def _name_of(wanted_id: str | None, among: "Iterable[Issuer] | Iterable[Follower] | Iterable[Key]") -> str | None:
         return next((thing.name for thing in among if thing.id == wanted_id), None)

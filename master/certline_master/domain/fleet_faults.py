@@ -9,6 +9,7 @@ from certline_master.domain.dane_faults import tlsa_faults
 from certline_master.domain.errors import Fault, SolverError
 from certline_master.domain.fleet import KINDS, SECTIONS, Current, DesiredFleet, DesiredIssuer, DesiredLine, Kind, Scope
 from certline_master.domain.grant_faults import grant_faults
+from certline_master.domain.key_faults import key_faults
 from certline_master.domain.line_options import option_faults
 from certline_master.domain.model import Custody, HttpName, Owner, Zone
 from certline_master.domain.outbound import BadHost, host_of
@@ -19,7 +20,7 @@ from certline_shared.names import BadName, base, check_object_name, is_wildcard,
 
 HTTP_SOLVERS = frozenset({"listener"})
 
-_OBJECTS: tuple[Kind, ...] = ("issuer", "group", "line", "follower")  # named by us
+_OBJECTS: tuple[Kind, ...] = ("issuer", "group", "key", "line", "follower")  # named by us
 _HOSTS: tuple[Kind, ...] = ("zone", "http")  # named by DNS
 
 Follow = Callable[[str], str]
@@ -30,8 +31,8 @@ def faults(desired: DesiredFleet, current: Current, scope: Scope, solvers: Itera
     check = _Check(desired, current, scope, frozenset(solvers))
     parts = (check.names(), check.owners(), check.issuers(), check.solvers_known(), check.lines())
     more = (grant_faults(desired, current, scope), rollout_faults(desired, current, scope), check.left_behind())
-    dane = tlsa_faults(desired, current, scope)
-    return [fault for part in (*parts, *more, dane) for fault in part]
+    dane, keys = tlsa_faults(desired, current, scope), key_faults(desired, current, scope)
+    return [fault for part in (*parts, *more, dane, keys) for fault in part]
 
 
 def unproven(desired: DesiredFleet, http: Iterable[HttpName], zones: Iterable[Zone], follow: Follow) -> list[Fault]:

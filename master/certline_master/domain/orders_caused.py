@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredLine
 from certline_master.domain.fleet_changes import Change, FieldChange
 
-_CAUSES = ("custody", "names", "issuer", "profile", "key_types", "common_name", "must_staple", "csr")
+_CAUSES = ("custody", "names", "issuer", "profile", "key_types", "key", "common_name", "must_staple", "csr")
 _LEFT_ALONE = ("profile", "common_name")
 """What is not said any more stays as it is until the next renewal."""
 

@@ -94,6 +94,7 @@ def test_the_whole_file_becomes_the_body_of_the_api(folder: Path) -> None:
             "web-3": {"groups": ["web"], "networks": ["10.2.0.0/16"], "grants": {"pull": ["wide"]}},
         },
         "groups": {"web": {"grants": {"request": ["www.example.com"], "pull": ["wide"]}}},
+        "keys": {},
         "lines": {
             "shop": {
                 "follower": "web-1",
@@ -297,6 +298,7 @@ def test_the_example_file_is_read_without_a_fault(tmp_path: Path) -> None:
         "zones": 2,
         "http": 1,
         "groups": 1,
+        "keys": 0,
         "followers": 1,
         "lines": 1,
     }
