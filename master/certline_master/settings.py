@@ -247,6 +247,9 @@ kek = "{kek}"
 # deployed_within = "75m"         # a version that its host does not use by then is told of
 # survival_days = 3               # so much time must be left if the master, the CA or the DNS stopped now
 
+# [commands.notify]               # a program that lines of the fleet file may name, at events of their orders
+# argv = ["/usr/local/bin/notify", "{{event}}", "{{line}}"]
+
 # [logging]
 # level = "info"
 # format = "auto"                 # plain on a terminal, else one JSON object a line
