@@ -115,6 +115,7 @@ def _assemble(settings: Settings, store: SqlStore, clock: Clock, chance: Chance)
     context = replace(context, commands=commands, tlsa=tlsa)
     services = Services(
         commands=commands,
+        tlsa=tlsa,
         store=store,
         authorities=authorities,
         solvers=solvers,

@@ -121,6 +121,10 @@ ROWS: dict[str, Row] = {
     "POST /v1/lines/{name}/revoke": change(),
     "POST /v1/lines/{name}/rollback": change(409),  # it has one version only
     "POST /v1/lines/{name}/rollover": change(),
+    "GET /v1/lines/{name}/tlsa": read(),
+    "POST /v1/lines/{name}/tlsa/check": change(),
+    "POST /v1/lines/{name}/tlsa/update": change(),
+    "GET /v1/tlsa": read(),
     "GET /v1/groups": read(),
     "GET /v1/groups/{name}": read(),
     "PUT /v1/groups/{name}": change(200, 200),

@@ -20,6 +20,7 @@ from certline_master.api import (
     rollout_routes,
     signing_key_routes,
     status_routes,
+    tlsa_routes,
     token_routes,
 )
 from certline_master.api.enrolment import Enrolment
@@ -66,6 +67,7 @@ def build_app(services: Services) -> FastAPI:
         bundle_routes,
         key_routes,
         lost_host_routes,
+        tlsa_routes,
     ):
         app.include_router(routes.router)
     problems.install(app)

@@ -11,6 +11,7 @@ from certline_master.api.examples import LINE, shown
 from certline_master.api.line_views import LineDetail, LineView, line_views, lines_with_hosts
 from certline_master.api.rollouts import rollout_view
 from certline_master.api.services import Services
+from certline_master.api.tlsa_views import line_story
 from certline_master.api.views import DeploymentView, OrderView, VersionView
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.line_settings import line_settings
@@ -63,7 +64,7 @@ ROLLOUT = {
 }  # fmt: skip
 _DETAIL = {
     "line": _LINE, "versions": [_VERSION], "orders": [_ORDER], "hosts": [STANDING], "deployments": [_DEPLOYMENT],
-    "rollout": None, "settings": [{"name": "renew_before", "value": "30d", "origin": "defaults"}],
+    "rollout": None, "settings": [{"name": "renew_before", "value": "30d", "origin": "defaults"}], "tlsa": [],
 }  # fmt: skip
 EVENT = {
     "id": 42, "at": "2026-11-20T12:00:02Z", "kind": "order.issued", "actor": "system", "subject": "line:shop",
@@ -105,6 +106,7 @@ def _detail(services: Services, records: Records, caller: Caller, name: str) -> 
         rollout=rollout_view(records, caller, found, view.version, now=now),
         deployments=tuple(DeploymentView.of(deployment, followers) for deployment in deployments),
         settings=line_settings(found, _issuer_of(records, found)),
+        tlsa=line_story(records, caller, found, now),
     )
 
 

@@ -55,6 +55,7 @@ class LineDetail:
     deployments: tuple[DeploymentView, ...]  # all that the hosts reported, the newest version first
     rollout: RolloutView | None
     settings: tuple[LineSetting, ...] = ()  # as they count, and where each is written
+    tlsa: tuple[str, ...] = ()  # how its TLSA records stand, and what they wait for
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from certline_master.api.told import Told
 from certline_master.domain.alarms import Alarms
 from certline_master.domain.commands import Command
 from certline_master.domain.placement import Trust
-from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Records, Solver, Store
+from certline_master.domain.ports import Bell, CertificateAuthorities, DnsView, Records, Solver, Store, TlsaView
 from certline_shared.chance import Chance
 from certline_shared.clock import Clock
 from certline_shared.messages import PROTOCOL
@@ -67,6 +67,7 @@ class Services:
     protocols: tuple[int, ...] = SPOKEN  # versions of the followers' protocol that this master speaks
     rates: Rates = field(default_factory=Rates)
     commands: Mapping[str, Command] = field(default_factory=dict)  # by name; what lines may have run here
+    tlsa: TlsaView | None = None  # None: no TLSA records are kept here
     told: Told = field(default_factory=Told)
     limits: Limits = field(init=False)
 

@@ -87,6 +87,7 @@ def _story(found: dict[str, Any]) -> Iterator[str]:
     yield from (_entry("order", _order(order)) for order in found["orders"] if order["state"] not in _ENDED)
     if found["rollout"]:
         yield from _rollout(found["rollout"])
+    yield from (_entry("" if number else "TLSA", text) for number, text in enumerate(found["tlsa"]))
     yield from host_table(found["hosts"], "follower")
     yield from _settings(found["settings"])
 

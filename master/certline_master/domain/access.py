@@ -82,6 +82,10 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/lines/{name}/revoke"): Role.OPERATOR,
     ("POST", "/v1/lines/{name}/rollback"): Role.OPERATOR,
     ("POST", "/v1/lines/{name}/rollover"): Role.OPERATOR,
+    ("GET", "/v1/lines/{name}/tlsa"): Role.VIEWER,
+    ("POST", "/v1/lines/{name}/tlsa/check"): Role.OPERATOR,  # it asks name servers
+    ("POST", "/v1/lines/{name}/tlsa/update"): Role.OPERATOR,
+    ("GET", "/v1/tlsa"): Role.VIEWER,
     ("GET", "/v1/groups"): Role.VIEWER,
     ("GET", "/v1/groups/{name}"): Role.VIEWER,
     ("PUT", "/v1/groups/{name}"): Role.OPERATOR,

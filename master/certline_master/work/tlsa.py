@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.authorization import zone_of
-from certline_master.domain.dane import STANDING, by_name, wanted_by
+from certline_master.domain.dane import STANDING, by_name
 from certline_master.domain.dane import Records as WantedRecords
 from certline_master.domain.dane_ledger import ending
+from certline_master.domain.dane_looking import wanted_of
 from certline_master.domain.errors import DomainError, NotFound
-from certline_master.domain.model import Line, Slot, TlsaRecord, TlsaState
+from certline_master.domain.model import Line, TlsaRecord, TlsaState
 from certline_master.domain.ports import Records
 from certline_master.work.context import Context
 from certline_master.work.tlsa_names import TlsaName, note
@@ -88,7 +89,7 @@ class Tlsa:
     def _want(self, line_id: str) -> set[str]:
         """Put on record what the line wants now; the names where something of it stands, or did."""
         with self.context.store.read() as records:
-            found = wanted_of(records, line_id)
+            found = _wanted(records, line_id)
             zones = records.zones.all(SYSTEM)
             before = records.tlsa.all(SYSTEM, line_id=line_id)
         if found is None:
@@ -136,7 +137,7 @@ class Tlsa:
         now = self.context.clock.now()
 
         def write(records: Records) -> None:
-            found = wanted_of(records, line_id)
+            found = _wanted(records, line_id)
             rows = records.tlsa.all(SYSTEM, line_id=line_id)
             if found is None or not (found[0].options.tlsa or rows):
                 records.tlsa.look(SYSTEM, line_id, None)
@@ -147,17 +148,13 @@ class Tlsa:
         self.context.store.write(write)
 
 
-def wanted_of(records: Records, line_id: str) -> tuple[Line, WantedRecords] | None:
-    """What a line wants now; None where it is gone."""
+def _wanted(records: Records, line_id: str) -> tuple[Line, WantedRecords] | None:
+    """None where the line is gone."""
     try:
         line = records.lines.by_id(SYSTEM, line_id)
     except NotFound:
         return None
-    versions = records.versions.all(SYSTEM, line_id)
-    requests = records.lines.csrs(SYSTEM, line_id, Slot.NEXT)
-    receivers = records.standings.receivers(SYSTEM, [line_id]).get(line_id, ())
-    reported = records.followers.deployments(SYSTEM, line_id=line_id)
-    return line, wanted_by(line, versions, requests, receivers, reported)
+    return line, wanted_of(records, SYSTEM, line)
 
 
 def pause(around: Sequence[TlsaRecord], wanted: WantedRecords, now: datetime) -> timedelta:
