@@ -5,16 +5,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from certline_follower import carried, opening, settings
+from certline_follower import carried, settings
 from certline_follower.carried import Applied
-from certline_follower.commands import only_run, step_data, step_text
+from certline_follower.commands import only_run, open_host, step_data, step_text
 from certline_follower.ending import FAILED, NOTHING, REFUSED, USAGE, Failed, show
 from certline_follower.planning import words
 from certline_follower.private_files import write_private
 from certline_follower.showing import one_line
 from certline_shared import bundles
-from certline_shared.chance import SystemChance
-from certline_shared.clock import SystemClock
 
 
 def apply_bundle(options: argparse.Namespace, file: Path) -> int:
@@ -22,7 +20,7 @@ def apply_bundle(options: argparse.Namespace, file: Path) -> int:
     loaded = settings.load(file)
     bundle = bundles.read_bundle(_read(options.file))
     with only_run(loaded, wait=False):
-        host = opening.open_host(loaded, SystemClock(), SystemChance())
+        host = open_host(loaded, options)
         with closing(host.client):
             applied = carried.apply(host, bundle)
     if options.receipt:

@@ -74,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
 
     _add_enroll(command("enroll", _enroll, "Make this host known to its master: by a string from there, or a name."))
     command("keygen", _keygen, "Print this host's public keys, so that the master can be told them beforehand.")
-    command("run", _run, "Keep the certificates current until SIGTERM; SIGHUP reads the settings anew.")
+    keep = command("run", _run, "Keep the certificates current until SIGTERM; SIGHUP reads the settings anew.")
+    _add_passphrases(keep)
     _add_sync(command("sync", _sync, "Do what is to be done now, and end."))
     _add_deploy(command("deploy", _deploy, "Check, reload and probe again, and try now what is held back or waits."))
     command("rotate-keys", _rotate_keys, "Give this host new keys of its own; the present ones serve until then.")
@@ -84,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
         "apply-bundle", _apply_bundle, "Use a bundle that was carried here from the master, without any connection."
     )
     bundle.add_argument("file", metavar="FILE", help="the bundle; - is standard input")
+    _add_passphrases(bundle)
     bundle.add_argument("--receipt", metavar="F", help="write what is to be carried back to the master here")
     forget = command("forget", _forget, "Remove all that this host has of a line that left the file, its keys too.")
     forget.add_argument("line", metavar="LINE", help="the line's name")
@@ -105,7 +107,23 @@ def _add_enroll(enroll: argparse.ArgumentParser) -> None:
     enroll.add_argument("--wait", type=_seconds, default=600.0, metavar="S", help="for the approval (600)")
 
 
+class _NoPassphraseHere(argparse.Action):
+    """Arguments are seen by every user of the host."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.error(
+            "a passphrase must not stand on the command line: use --passphrase-file FILE, the variable "
+            "CERTLINE_PASSPHRASE, a prompt, standard input or a systemd credential"
+        )
+
+
+def _add_passphrases(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--passphrase-file", metavar="F", help="passphrases of lines with passphrase = true, in order")
+    made.add_argument("--passphrase", action=_NoPassphraseHere, help=argparse.SUPPRESS)
+
+
 def _add_sync(sync: argparse.ArgumentParser) -> None:
+    _add_passphrases(sync)
     sync.add_argument("--timeout", type=_seconds, default=120.0, metavar="S", help="wait for first versions (120)")
     sync.add_argument("--splay", type=_splay, metavar="MIN-MAX", help="wait between MIN and MAX seconds before")
     sync.add_argument("--wait", action="store_true", help="wait for another run to end")
@@ -114,6 +132,7 @@ def _add_sync(sync: argparse.ArgumentParser) -> None:
 
 
 def _add_deploy(deploy: argparse.ArgumentParser) -> None:
+    _add_passphrases(deploy)
     deploy.add_argument("line", metavar="LINE", nargs="*", help="lines of the settings file (all)")
     deploy.add_argument("--timeout", type=_seconds, default=600.0, metavar="S", help="wait for the daemon (600)")
 

@@ -33,18 +33,20 @@ def only_run(loaded: Settings, *, wait: bool) -> Iterator[None]:
         yield
 
 
-def run(_options: argparse.Namespace, file: Path) -> int:
+def run(options: argparse.Namespace, file: Path) -> int:
     """The daemon."""
     logs.set_up(sys.stderr, style="plain" if sys.stderr.isatty() else "json")
     signals = daemon.Signals()
     signals.listen()
     with only_run(settings.load(file), wait=False):
-        daemon.run(lambda: open_host(settings.load(file)), signals)
+        daemon.run(lambda: open_host(settings.load(file), options), signals)
     return NOTHING
 
 
-def open_host(loaded: Settings, *, read_only: bool = False) -> Host:
-    return opening.open_host(loaded, SystemClock(), SystemChance(), read_only=read_only)
+def open_host(loaded: Settings, options: argparse.Namespace | None = None, *, read_only: bool = False) -> Host:
+    found = getattr(options, "passphrase_file", None)
+    passphrases = Path(found) if found else None
+    return opening.open_host(loaded, SystemClock(), SystemChance(), read_only=read_only, passphrase_file=passphrases)
 
 
 def sync(options: argparse.Namespace, file: Path) -> int:
@@ -53,7 +55,7 @@ def sync(options: argparse.Namespace, file: Path) -> int:
     if options.splay:
         SystemClock().pause(SystemChance().uniform(*options.splay), threading.Event())
     with only_run(loaded, wait=options.wait):
-        host = open_host(loaded)
+        host = open_host(loaded, options)
         host.quiet = options.no_hooks
         with closing(host.client):
             synced = syncing.sync(host, options.timeout)
@@ -76,7 +78,7 @@ def deploy(options: argparse.Namespace, file: Path) -> int:
         ) from None
     if data is None:
         with only_run(loaded, wait=False):
-            host = open_host(loaded)
+            host = open_host(loaded, options)
             with closing(host.client):
                 notes = recover(host)
                 data = deploying.deployed(host, lines)

@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -66,7 +67,6 @@ class Passphrases:
     terminal: Callable[[str], str] = field(default=getpass.getpass)
     stdin: TextIO | None = field(default_factory=lambda: sys.stdin)
     _known: dict[str, bytes] = field(default_factory=dict, repr=False)
-    _lines: list[str] | None = field(default=None, repr=False)  # of standard input
 
     def of(self, line: str) -> bytes | None:
         """None where the line's keys are not encrypted."""
@@ -117,9 +117,7 @@ class Passphrases:
         return self.terminal(f"passphrase of the keys of line {line}: ") or None
 
     def _of_stdin(self, line: str) -> str | None:
-        if self._lines is None:
-            self._lines = [] if self.stdin is None or self.stdin.closed else self.stdin.read().splitlines()
-        return self._in_order(line, self._lines)
+        return self._in_order(line, [] if self.stdin is None else _all_lines(self.stdin))
 
     def _in_order(self, line: str, texts: Sequence[str]) -> str | None:
         asking = [name for name, source in self.sources.items() if source.kind == "any"]
@@ -140,6 +138,12 @@ class Passphrases:
 
 
 NO_PASSPHRASES = Passphrases()
+
+
+@cache
+def _all_lines(stream: TextIO) -> tuple[str, ...]:
+    """Read once in a process, however often settings are read anew."""
+    return () if stream.closed else tuple(stream.read().splitlines())
 
 
 def _first_line(path: Path, line: str) -> str:

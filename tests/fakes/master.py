@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,7 @@ from certline_shared.chance import SystemChance
 from certline_shared.clock import Clock, SystemClock
 from certline_shared.enrolment import EnrolmentString, answer_mac, mac_holds, mac_key, request_mac, to_text
 from certline_shared.keys import KeyType
-from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine
+from certline_shared.manifest import CsrWanted, Manifest, ManifestFile, ManifestLine, StagedVersion
 from certline_shared.messages import (
     DeploymentReport,
     EnrolAnswer,
@@ -59,6 +59,10 @@ class Line:
     rollback: bool = False
     error: str | None = None
     custody: str | None = None  # "master": a version's keys are made here and sealed to the follower
+    next_csrs: dict[str, bytes] = field(default_factory=dict)
+    wants_next: bool = False
+    staged: int | None = None
+    activate_at: datetime | None = None
 
 
 @dataclass
@@ -144,6 +148,25 @@ class FakeMaster:
             line.live = number
             self.lock.notify_all()
         return number
+
+    def roll(self, name: str) -> int:
+        """Issue for the next keys, which become the current ones."""
+        with self.lock:
+            line = self.lines[name]
+            line.csrs, line.next_csrs = {**line.csrs, **line.next_csrs}, {}
+        return self.issue(name)
+
+    def stage(self, name: str, activate_at: datetime | None = None, *, roll: bool = False) -> int:
+        """Make the line's next version, for its next keys if so wished, which is not live yet."""
+        with self.lock:
+            live = self.lines[name].live
+            number = self.roll(name) if roll else self.issue(name)
+            self.set_line(name, live=live, staged=number, activate_at=activate_at)
+        return number
+
+    def go_live(self, name: str) -> None:
+        """What is staged becomes the live version."""
+        self.set_line(name, live=self.lines[name].staged, staged=None, activate_at=None)
 
     def set_line(self, name: str, **changes: object) -> None:
         """Change members of a line, or make it."""
@@ -355,8 +378,9 @@ class FakeMaster:
         if wish.names is None and name not in self.lines:
             return _problem(404, "not-found", "no such line")
         line = self.lines.setdefault(name, Line(wish.names or ()))
-        changed = line.csrs != wish.csrs or (wish.names is not None and line.names != wish.names)
+        changed = _asked_for(line.csrs) != _asked_for(wish.csrs) or (wish.names is not None and line.names != wish.names)
         line.csrs, line.names, line.key_types = wish.csrs, wish.names or line.names, tuple(wish.csrs)
+        line.next_csrs = {**line.next_csrs, **wish.next_csrs}
         if self.issue_at_once and changed:
             self.issue(name)
         self.lock.notify_all()
@@ -406,15 +430,44 @@ class FakeMaster:
 def _manifest_line(name: str, line: Line) -> ManifestLine:
     lacking = () if line.custody == "master" else line.key_types
     wanted = tuple(CsrWanted(kind) for kind in lacking if kind not in line.csrs)
+    if line.wants_next:
+        wanted += tuple(CsrWanted(kind, "next") for kind in lacking if kind not in line.next_csrs)
     files = line.versions[line.live] if line.live else {}
-    chains = {path.partition("/")[0]: text for path, text in files.items() if path.endswith("/chain.pem")}
-    facts = {kind: certificates.read_chain(text) for kind, text in chains.items()}
+    facts = _facts(files)
     ends = min((one.not_after for one in facts.values()), default=None)
     return ManifestLine(
-        name, line.names, line.key_types, wanted, line.live,
-        tuple(ManifestFile(path, sha256(text.encode()).hexdigest(), len(text)) for path, text in files.items()),
+        name, line.names, line.key_types, wanted, line.live, _listed(files),
         {kind: one.spki_sha256 for kind, one in facts.items()},
         messages.time_text(ends) if ends else None, line.rollback, line.error, line.custody,
+        staged=_staged(line),
+    )  # fmt: skip
+
+
+def _asked_for(csrs: dict[str, bytes]) -> dict[str, tuple[str, ...]]:
+    """What counts of requests: another signature by the same key is no news."""
+    found = {kind: keys.read_csr(csr) for kind, csr in csrs.items()}
+    return {kind: (one.spki_sha256, *one.names) for kind, one in found.items()}
+
+
+def _facts(files: dict[str, str]) -> dict[str, certificates.CertificateFacts]:
+    chains = {path.partition("/")[0]: text for path, text in files.items() if path.endswith("/chain.pem")}
+    return {kind: certificates.read_chain(text) for kind, text in chains.items()}
+
+
+def _listed(files: dict[str, str]) -> tuple[ManifestFile, ...]:
+    return tuple(ManifestFile(path, sha256(text.encode()).hexdigest(), len(text)) for path, text in files.items())
+
+
+def _staged(line: Line) -> StagedVersion | None:
+    if line.staged is None:
+        return None
+    files = line.versions[line.staged]
+    facts = _facts(files)
+    return StagedVersion(
+        line.staged, _listed(files), {kind: one.spki_sha256 for kind, one in facts.items()},
+        messages.time_text(max(one.not_before for one in facts.values())),
+        messages.time_text(min(one.not_after for one in facts.values())),
+        messages.time_text(line.activate_at) if line.activate_at else None,
     )  # fmt: skip
 
 

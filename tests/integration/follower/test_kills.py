@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-from certline_follower import carried, disk, enrolment, hooks, installing, introducing, joining, rotation, steps
+from certline_follower import (
+    carried,
+    disk,
+    enrolment,
+    hooks,
+    installing,
+    introducing,
+    joining,
+    line_keys,
+    rotation,
+    steps,
+)
 from certline_follower.failpoints import FAILPOINTS
 from certline_shared.messages import DeploymentReport
 from tests.fakes.master import FakeMaster
@@ -49,7 +60,7 @@ def test_every_place_is_named_once_and_belongs_to_a_test() -> None:
     assert len(set(FAILPOINTS)) == len(FAILPOINTS)
     mine = {*enrolment.FAILPOINTS, *FIRST_TIME, *NEXT_TIME, *GOING_BACK}
     elsewhere = {*disk.FAILPOINTS, *carried.FAILPOINTS, *hooks.FAILPOINTS}
-    elsewhere |= {*joining.FAILPOINTS, *introducing.FAILPOINTS, *rotation.FAILPOINTS}
+    elsewhere |= {*line_keys.FAILPOINTS, *joining.FAILPOINTS, *introducing.FAILPOINTS, *rotation.FAILPOINTS}
     assert mine == set(FAILPOINTS) - elsewhere
 
 
