@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from certline_follower import following, wishes
+from certline_follower import following, steps, wishes
 from certline_follower.host import Host
 from certline_follower.master_client import AGENT, ManifestAnswer
 from certline_follower.master_faults import Refused
 from certline_follower.recovering import recover
 from certline_follower.state import HeldLine
 from certline_follower.turn import Outcome, insist, work
-from certline_shared import bundles, codec, keys
+from certline_shared import bundles, codec
 from certline_shared.bundles import BadBundle, Bundle, Receipt
 from certline_shared.clock import Clock
 from certline_shared.failpoints import failpoint
@@ -139,5 +139,8 @@ def _is_owed(held: HeldLine, offered: ManifestLine | None) -> bool:
 
 def _again(host: Host, name: str, wished: tuple[str, ...] | None, held: HeldLine) -> LineWish:
     asked = held.asked
-    kinds, names = (tuple(asked.keys), asked.names) if asked else ((), ())
-    return LineWish(wished, {kind: keys.make_csr(host.material.keys.key(name, kind), names) for kind in kinds})
+    if asked is None:
+        return LineWish(wished, {})
+    key_of = host.material.keys.key
+    csrs = {kind: steps.request(key_of(name, kind), asked.names, asked.subject) for kind in asked.keys}
+    return LineWish(wished, csrs)

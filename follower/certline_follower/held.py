@@ -52,6 +52,14 @@ class VersionRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request asks for beside its names."""
+
+    common_name: str | None = None
+    must_staple: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The wish last put to the master: the names, and the key (its SPKI pin) of each key type in the CSRs."""
 
@@ -59,6 +67,7 @@ class Asked:
     keys: dict[str, str]
     retry: Retry  # when the wish is put again if the master still lacks it
     next_keys: dict[str, str] = field(default_factory=dict)
+    subject: Subject = Subject()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from certline_follower import copies, custody, planning, pulling, reports, wishes
+from certline_follower.held import Subject
 from certline_follower.host import Host, StepFailed, StepRefused
 from certline_follower.master_client import AGENT
 from certline_follower.master_faults import MasterFault, Refused, Unreachable
@@ -54,10 +55,11 @@ def ask(host: Host, step: wishes.Ask) -> None:
     sent = {kind: (held.next_keys if kind in step.promoted else held.keys)[kind] for kind in step.key_types}
     ahead = {kind: held.next_keys[kind] for kind in step.ahead}
     before = held.asked
-    is_same = before and (before.keys, before.next_keys, before.names) == (sent, ahead, step.names)
+    wish = (sent, ahead, step.names, step.subject)
+    is_same = before and (before.keys, before.next_keys, before.names, before.subject) == wish
     again = before.retry if before and is_same else None
     retry = later(again, "", host.now(), host.chance, first=FIRST_WAIT, longest=wishes.LONGEST_WAIT)
-    host.save_line(step.line, replace(held, asked=Asked(step.names, sent, retry, ahead), refusal=None))
+    host.save_line(step.line, replace(held, asked=Asked(step.names, sent, retry, ahead, step.subject), refusal=None))
 
 
 def _requests(host: Host, step: wishes.Ask) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -66,9 +68,15 @@ def _requests(host: Host, step: wishes.Ask) -> tuple[dict[str, bytes], dict[str,
     current = {kind: host.material.keys.key(step.line, kind, slots.get(kind, "current")) for kind in step.key_types}
     upcoming = {kind: host.material.keys.key(step.line, kind, "next") for kind in step.ahead}
     return (
-        {kind: keys.make_csr(key, step.names) for kind, key in current.items()},
-        {kind: keys.make_csr(key, step.names) for kind, key in upcoming.items()},
+        {kind: request(key, step.names, step.subject) for kind, key in current.items()},
+        {kind: request(key, step.names, step.subject) for kind, key in upcoming.items()},
     )
+
+
+def request(key: keys.PrivateKey, names: tuple[str, ...], subject: Subject) -> bytes:
+    """With the common name only while it is one of the names: the master may not know of a change of these yet."""
+    common_name = subject.common_name if subject.common_name in names else None
+    return keys.make_csr(key, names, common_name=common_name, must_staple=subject.must_staple)
 
 
 def _why(refused: Refused) -> str:

@@ -1,10 +1,11 @@
 """What one line must ask of the master: its key, its request, and what to make of a refusal. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from certline_follower.custody import MASTER, KeySlot, is_spent, promoted
+from certline_follower.held import Subject
 from certline_follower.settings import LineSettings
 from certline_follower.state import Asked, HeldLine
 from certline_shared.manifest import Manifest, ManifestLine
@@ -45,6 +46,7 @@ class Ask:
     reason: str
     ahead: tuple[str, ...] = ()  # key types with a request for the next key
     promoted: tuple[str, ...] = ()  # those whose next key is the master's current one already
+    subject: Subject = field(default_factory=Subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def wish_of(
         return Wanted(notes=(_no_such_line(line, manifest),), refused=True)
     names = line.names or (offered.names if offered else ())
     types = _key_types(line, offered)
+    if offered is not None and offered.request_given:
+        return _of_the_given_request(line, held, types)
     refusal = held.refusal
     if refusal and refusal.manifest == mark(manifest) and not refusal.retry.is_due(now, LONGEST_WAIT):
         due = read_time(refusal.retry.due)
@@ -92,8 +96,22 @@ def wish_of(
     sent = tuple(
         kind for kind in types if kind in held.next_keys and kind not in early and _is_known(kind, ready, held)
     )
-    ask = Ask(line.name, line.names, names, types, mark(manifest), reason, sent, early)
+    ask = Ask(line.name, line.names, names, types, mark(manifest), reason, sent, early, subject_of(offered))
     return Wanted(steps=(*makes, ask))
+
+
+def subject_of(offered: ManifestLine | None) -> Subject:
+    """What the master wants of a request; before it knows the line, nothing."""
+    return Subject(offered.common_name, offered.must_staple) if offered else Subject()
+
+
+def _of_the_given_request(line: LineSettings, held: HeldLine, types: tuple[str, ...]) -> Wanted:
+    """The operator gave the request, so its key is here already: nothing is made and nothing asked."""
+    if line.key_file is None:
+        text = "its request was made elsewhere and given to the master: name the file of its key with `key_file`"
+        return Wanted(notes=(f"line {line.name}: {text}",))
+    missing = (kind for kind in types if kind not in held.keys)
+    return Wanted(steps=tuple(MakeKey(line.name, kind, "its key is read") for kind in missing))
 
 
 def next_types(offered: ManifestLine | None, held: HeldLine) -> tuple[str, ...]:
@@ -176,6 +194,8 @@ def _reason(
         return "its names changed"
     if any(asked.keys.get(kind) != held.keys.get(kind) for kind in types) or set(asked.keys) != set(types):
         return "its key is new"
+    if lacking(offered) and asked.subject != subject_of(offered):
+        return "what its request is to ask for changed"
     if lacking(offered) and asked.retry.is_due(now, LONGEST_WAIT):
         return "the master still lacks the request" if offered else "the master does not know the wish"
     return None
