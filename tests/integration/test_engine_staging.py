@@ -92,7 +92,7 @@ def test_a_version_for_a_new_key_waits_for_its_hours_and_the_host_is_told_until_
     assert states(engine) == {2: STAGED, 1: LIVE}
     waits = version(engine, 2)
     assert waits.staged_since is not None
-    assert waits.activate_at == waits.staged_since + 25 * HOUR
+    assert waits.activate_at == (waits.staged_since + 25 * HOUR).replace(microsecond=0)
     assert (is_for(engine, 1, key), is_for(engine, 2, following)) == (True, True)
     found = told(engine)
     assert (found.version, found.rollback) == (1, False)
@@ -246,7 +246,7 @@ def test_a_shorter_wish_lets_it_go_live_sooner(engine: Engine) -> None:
     engine.run(timedelta(minutes=5))
     waits = version(engine, 2)
     assert waits.staged_since is not None
-    assert waits.activate_at == waits.staged_since + 2 * HOUR
+    assert waits.activate_at == (waits.staged_since + 2 * HOUR).replace(microsecond=0)
     change(engine, options=LineOptions())
     engine.run(timedelta(minutes=5))
     assert states(engine) == {2: LIVE, 1: RETIRED}

@@ -24,7 +24,7 @@ def host_table(standings: Iterable[dict[str, Any]], by: Literal["follower", "lin
 
 
 def _remarks(one: dict[str, Any]) -> Iterator[str]:
-    if not one["arrived"] or one["error"] or "waits" in one["text"]:
+    if not one["arrived"] or one["error"] or one.get("staged") or "waits" in one["text"]:
         yield ("LATE: " if one["late"] else "") + one["text"]
     for target, fingerprint in sorted(one["seen"].items()):
         yield f"{target} serves {fingerprint[:_SHOWN]}…"

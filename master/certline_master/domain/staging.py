@@ -171,7 +171,9 @@ def _by_the_hours(staged: Version, snapshot: LineSnapshot, now: datetime) -> Hol
         return None
     if snapshot.line.rollover == KEY_REVOKED or not pins(live) <= _current_pins(snapshot):
         return None
-    until = (staged.staged_since or now) + timedelta(seconds=seconds_of(length))
+    until = ((staged.staged_since or now) + timedelta(seconds=seconds_of(length))).replace(
+        microsecond=0
+    )  # as it is told
     return Hold(until, f"a new key is staged for {length}") if until > now else None
 
 
