@@ -83,6 +83,8 @@ def _root(output: Output, material: LineMaterial, side: SideFiles) -> Pieces:
     from certline_shared import certificates  # late: idle turns go without cryptography
 
     blocks = blocks_of(pem.decode("ascii", errors="replace"))
+    if blocks and blocks[0] in blocks_of(material.chain_pem):
+        return {"root": b""}  # the CA sends it with the chain
     try:
         certificates.read_chain(material.chain_pem.rstrip() + "\n" + b"".join(blocks[:1]).decode())
     except ValueError:
