@@ -63,7 +63,7 @@ class Passphrases:
 
     sources: Mapping[str, Source] = field(default_factory=dict)  # by line, in the order of the settings
     option_file: Path | None = None  # one line for each key, in that order
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     terminal: Callable[[str], str] = field(default=getpass.getpass)
     stdin: TextIO | None = field(default_factory=lambda: sys.stdin)
     _known: dict[str, bytes] = field(default_factory=dict, repr=False)
