@@ -109,6 +109,8 @@ def _why_no_label(label: str) -> str:
 
 
 def _is_address(text: str) -> bool:
+    if ":" not in text and not text[-1:].isdigit():  # the usual name: parsing it as an address would cost the most
+        return False
     try:
         ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -17,7 +17,7 @@ from certline_shared.names import BadName, normalise
 
 PURPOSES = ("server", "client")
 
-_NOT_SHOWN = ("requests", "inherited")
+_SHOWN = tuple(item.name for item in fields(LineOptions) if item.name not in ("requests", "inherited"))
 
 
 def given_requests(line: DesiredLine) -> list[tuple[CsrFacts, bytes]]:
@@ -34,11 +34,13 @@ def stored_options(line: DesiredLine) -> LineOptions:
 
 def option_facts(options: LineOptions) -> dict[str, Any]:
     """Member -> plain JSON value, in the fleet file's words."""
-    shown = {item.name: _plain(getattr(options, item.name)) for item in fields(options) if item.name not in _NOT_SHOWN}
+    shown = {name: _plain(getattr(options, name)) for name in _SHOWN}
     return {**shown, "csr": dict(options.requests), "inherited": dict(options.inherited)}
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool):
+        return value
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

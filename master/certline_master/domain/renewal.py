@@ -4,6 +4,7 @@ a line's own policy makes of that. Pure.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from certline_master.domain.durations import length_of
 from certline_master.domain.model import LineOptions, Renewal
@@ -29,7 +30,11 @@ class Policy:
 
 def policy_of(options: LineOptions) -> Policy:
     """Raises ValueError that says what to write."""
-    before, after = options.renew_before, options.renew_after
+    return _policy(options.renew_before, options.renew_after)
+
+
+@lru_cache(maxsize=1024)  # of a whole fleet's lines most say the same
+def _policy(before: str | None, after: str | None) -> Policy:
     share = _share_of(before) if before and before.endswith("%") else None
     length = length_of(before) if before and share is None else None
     if length is not None and length <= timedelta(0):
@@ -59,28 +64,24 @@ def by_policy(renewal: Renewal, options: LineOptions, not_before: datetime, not_
     """What the line's policy makes of the time that was chosen without it. An earlier window of the CA stays."""
     if renewal.fixed or (options.renew_before is None and options.renew_after is None):
         return renewal
-    wished = _by_policy(policy_of(options), options, not_before, not_after)
-    if renewal.window_start is not None and renewal.at <= wished.at:
+    at, reason = _by_policy(policy_of(options), options, not_before, not_after)
+    if renewal.window_start is not None and renewal.at <= at:
         return renewal
-    return replace(renewal, at=wished.at, reason=wished.reason)
+    return replace(renewal, at=at.replace(microsecond=0), reason=reason)
 
 
-def _by_policy(policy: Policy, options: LineOptions, not_before: datetime, not_after: datetime) -> Renewal:
+def _by_policy(policy: Policy, options: LineOptions, not_before: datetime, not_after: datetime) -> tuple[datetime, str]:
     lifetime = not_after - not_before
     if policy.after is not None:
         latest = lifetime - lifetime / LAST_CHANCE
         reason = f"it is {options.renew_after} old then"
         if policy.after > latest:
             reason = f"a tenth of its lifetime is left then, for it does not live for {options.renew_after}"
-        return _at(not_before + min(policy.after, latest), reason)
+        return not_before + min(policy.after, latest), reason
     left, half = before_expiry(policy, lifetime) or lifetime, lifetime / 2
     if left > half:
-        return _at(not_after - half, f"half its lifetime is left then, the most that {options.renew_before} may mean")
-    return _at(not_after - left, f"{options.renew_before} of its lifetime are left then")
-
-
-def _at(when: datetime, reason: str) -> Renewal:
-    return Renewal(at=when.replace(microsecond=0), reason=reason, next_check=None)
+        return not_after - half, f"half its lifetime is left then, the most that {options.renew_before} may mean"
+    return not_after - left, f"{options.renew_before} of its lifetime are left then"
 
 
 def by_lifetime(not_before: datetime, not_after: datetime) -> datetime:
