@@ -23,13 +23,18 @@ poll = 300
 name = "shop"
 # Only for a line that this host asks for itself; the master must have granted each name.
 names = ["shop.example.org", "www.shop.example.org"]
-# ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096
-key_type = "ecdsa-p256"
+# ecdsa-p256 (default), ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072 or rsa-4096; several for a certificate of each.
+key_types = ["ecdsa-p256"]
 # Reloaded once, after the last file is in place.
 services = ["nginx"]
 
-# The files that services read. kind: key, cert, chain (without the certificate), fullchain (with it), or
-# combined (key, then fullchain). as: "link" (all links switch in one rename) or "copy".
+# The files of another system: acmebot, certbot, tiny, dehydrated, lematt or dated.
+# preset = "certbot"
+
+# The files that services read. kind: key, cert, chain (without the certificate), fullchain (with it), combined (key,
+# then fullchain), fullchain-root, next-key, previous-key, params, pkcs12 or pkcs12-legacy; or parts in your order, as
+# parts = ["certificate", "dh"]. as: "link" (all links switch in one rename) or "copy". In paths {name}, {suffix} (one
+# file for each key type), {date} and others stand for what they say.
 [[line.output]]
 kind = "fullchain"
 path = "/etc/nginx/tls/shop.pem"
