@@ -21,6 +21,7 @@ from certline_master.domain.model import (
     Version,
 )
 from certline_master.domain.ports import Records
+from certline_master.domain.succession import last_live
 from certline_shared.chance import Chance
 
 FIRST_LOOK = timedelta(minutes=1)  # the engine looks again by itself, and whenever a host reports
@@ -49,7 +50,7 @@ class LostLine:
     def in_use(self, other: Follower) -> int | None:
         """The version that this host installed and kept last."""
         used = (one.version for one in self.reported if one.follower_id == other.id and arrived(one))
-        return max(used, default=None)
+        return last_live(self.versions, used)
 
 
 @dataclass(frozen=True, slots=True)

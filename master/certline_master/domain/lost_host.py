@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from certline_master.domain.deployment import arrived
 from certline_master.domain.model import Certificate, Deployment, Version, VersionState
+from certline_master.domain.succession import last_live
 
 KEY_COMPROMISE = 1
 """RFC 5280 section 5.3.1."""
@@ -43,8 +44,9 @@ def newest_safe(versions: Iterable[Version], pins: Collection[str]) -> int | Non
 
 def has_moved_on(versions: Iterable[Version], reported: Sequence[Deployment], pins: Collection[str]) -> bool:
     """Whether a host uses a version with none of these keys: the newest one that it installed and kept."""
-    used = max((one.version for one in reported if arrived(one)), default=None)
-    return any(version.number == used and _is_safe(version, pins) for version in versions)
+    known = list(versions)
+    used = last_live(known, (one.version for one in reported if arrived(one)))
+    return any(version.number == used and _is_safe(version, pins) for version in known)
 
 
 def _is_safe(version: Version, pins: Collection[str]) -> bool:

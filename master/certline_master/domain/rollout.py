@@ -5,14 +5,12 @@ A follower may have a version once it was offered to it: that is on record as it
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from certline_master.domain.deployment import Receiver, arrived
 from certline_master.domain.model import Deployment, DeploymentState, Rollout, Version
-from certline_master.domain.succession import came
-
-_NEVER = (datetime.min.replace(tzinfo=UTC), 0)
+from certline_master.domain.succession import NEVER, came
 
 MARGIN = 6
 """All get the new version once less than this part of the former one's lifetime is left."""
@@ -94,7 +92,7 @@ class Offers:
         if not offered:
             return self.live
         known = {one.number: came(one) for one in (self.live, *self.former)}
-        last = max((known[one] for one in offered if one in known), default=_NEVER)
+        last = max((known[one] for one in offered if one in known), default=NEVER)
         gone = max((one for one in offered if one not in known), default=0)
         after = (one for one in self.former if last <= came(one) < came(self.live) and one.number > gone)
         good = (one for one in after if _ends(one) > now)

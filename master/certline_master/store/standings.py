@@ -20,11 +20,12 @@ from certline_master.store.tables import certificates, deployments, followers, l
 DEPLOYMENT = Shape(Deployment, deployments)
 _MOST_REMEMBERED = 5  # versions of a line on one follower: the wanted one, what it uses, and what went wrong between
 
+_LAST_TOLD = (deployments.c.updated.desc(), deployments.c.version.desc())
 _RANKED = (
     select(
         deployments,
         func.row_number()
-        .over(partition_by=[deployments.c.follower_id, deployments.c.line_id], order_by=deployments.c.version.desc())
+        .over(partition_by=[deployments.c.follower_id, deployments.c.line_id], order_by=_LAST_TOLD)
         .label("place"),
     )
     .where(deployments.c.line_id.in_(several("wanted")))
@@ -139,12 +140,23 @@ _LIVE_UNTIL = (
     )
     .group_by(lines.c.name, lines.c.names)
 )
-_INSTALLED = (
-    select(deployments.c.follower_id, deployments.c.line_id, func.max(deployments.c.version).label("version"))
+_EVER_INSTALLED = (
+    select(
+        deployments.c.follower_id,
+        deployments.c.line_id,
+        deployments.c.version,
+        func.row_number()
+        .over(
+            partition_by=[deployments.c.follower_id, deployments.c.line_id],
+            order_by=(_LIVE_SINCE.desc(), deployments.c.version.desc()),
+        )
+        .label("place"),
+    )
+    .join(versions, and_(versions.c.line_id == deployments.c.line_id, versions.c.number == deployments.c.version))
     .where(deployments.c.state.in_(steps_from(DeploymentState.INSTALLED)))
-    .group_by(deployments.c.follower_id, deployments.c.line_id)
     .subquery()
 )
+_INSTALLED = select(_EVER_INSTALLED).where(_EVER_INSTALLED.c.place == 1).subquery()
 _IN_USE = (
     select(
         *RECEIVER,
