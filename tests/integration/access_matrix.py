@@ -145,6 +145,9 @@ ROWS: dict[str, Row] = {
     "GET /v1/keys": read(),
     "GET /v1/keys/{name}": read(),
     "GET /v1/keys/{name}/where": read(),
+    "POST /v1/keys/{name}/rollover": change(409),  # no line uses it
+    "POST /v1/keys/{name}/revoke": change(409),
+    "POST /v1/keys/{name}/forget": change(),
     "PUT /v1/keys/{name}": change(200, 200),
     "DELETE /v1/keys/{name}": change(),
     "POST /v1/followers/{name}/suspend": change(),

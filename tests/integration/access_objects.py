@@ -78,7 +78,7 @@ def token(bed: Bed, _host: FollowerClient) -> Place:
 
 
 def key(bed: Bed, _host: FollowerClient) -> Place:
-    made = Key(bed.engine.chance.uuid(), f"key-{bed.engine.chance.uuid()[:8]}", Owner.API)
+    made = Key(bed.engine.chance.uuid(), f"key-{bed.engine.chance.uuid()[:8]}", Owner.API, declared=True)
     bed.store.write(lambda records: records.keys.save(SYSTEM, made))
     return {"name": made.name}
 

@@ -10,6 +10,7 @@ from certline_master.api import (
     fleet_routes,
     follower_routes,
     follower_state_routes,
+    key_move_routes,
     key_routes,
     line_routes,
     line_version_routes,
@@ -66,6 +67,7 @@ def build_app(services: Services) -> FastAPI:
         audit_routes,
         bundle_routes,
         key_routes,
+        key_move_routes,
         lost_host_routes,
         tlsa_routes,
     ):

@@ -135,12 +135,18 @@ class LineRolloverBody:
 
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
+class ForgetBody:
+    slot: Literal["previous"] = "previous"
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True)
 class StolenBody:
     now: bool = False  # revoke the certificates without waiting for the other hosts
 
 
 _ACCESS = (ReasonBody, AdminTokenBody, TokenRotateBody, TokenRevokeBody)
-_LINE = (LineRevokeBody, RollbackBody, LineRolloverBody)
+_LINE = (LineRevokeBody, RollbackBody, LineRolloverBody, ForgetBody)
 _OWN: tuple[type, ...] = (*_ACCESS, *_LINE, RolloutBody, KeysBody, ApproveBody, RejectBody, RotateBody, StolenBody)
 BODIES: tuple[type, ...] = (
     PlanBody, ApplyBody, TokenBody, IssueBody, DesiredIssuer, DesiredZone, DesiredHttp, DesiredLine,

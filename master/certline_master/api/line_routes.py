@@ -27,7 +27,7 @@ _RENEWS = "renews 2026-12-03 03:12 UTC: inside the CA's window"
 _LINE = {
     "name": "shop", "owner": "file", "custody": "follower", "follower": "web-1",
     "followers": ["web-1"], "names": LINE["names"], "shown": LINE["names"],
-    "issuer": "staging", "profile": None, "key_types": ["ecdsa-p256"], "version": 3,
+    "issuer": "staging", "profile": None, "key_types": ["ecdsa-p256"], "key": "shop", "version": 3,
     "not_after": "2027-02-18T12:00:00Z", "renews": "2026-12-03T03:12:00Z",
     "standing": f"version 3 is live; {_RENEWS}", "failing": False, "why_failing": None,
     "not_deployed": [], "csr_wanted": [], "paused": None,

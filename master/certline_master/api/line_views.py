@@ -35,6 +35,7 @@ class LineView:
     issuer: str | None
     profile: str | None
     key_types: tuple[str, ...]
+    key: str  # the name of its key; its own where it names none
     version: int | None
     not_after: datetime | None
     renews: datetime | None
@@ -105,6 +106,7 @@ def _view(snapshot: LineSnapshot, followers: Sequence[str], trouble: _Trouble, n
         issuer=snapshot.issuer.name if snapshot.issuer else None,
         profile=line.profile,
         key_types=tuple(line.key_types),
+        key=snapshot.key_name,
         version=live.number if live else None,
         not_after=min((one.not_after for one in certificates if one.not_after), default=None),
         renews=min((one.at for one in renewals_of(live, line)), default=None) if live else None,

@@ -42,4 +42,7 @@ def _offered(
         return snapshot
     told = records.followers.deployments(SYSTEM, line_id=snapshot.line.id, follower_id=follower.id)
     chosen = offers.choose(follower.name, offered_to(told), now)
-    return snapshot if chosen is live else replace(snapshot, offered=chosen)
+    if chosen is live:
+        return snapshot
+    kept = records.keys.by_pins(SYSTEM, [one.spki_sha256 for one in chosen.certificates])  # it may have had another key
+    return replace(snapshot, offered=chosen, kept_keys=snapshot.kept_keys | {one.spki_sha256 for one in kept})

@@ -21,7 +21,7 @@ LATE = {
     "follower": ("admission:follower", "Followers: create, list, show, grant, suspend, revoke, delete ..."),
     "group": ("grants:group", "Groups of followers that share grants: list, show, grant, delete."),
     "token": ("tokens:token", "Admin tokens of people and scripts: create, list, rotate, revoke."),
-    "key": ("keys:key", "Keys that the master keeps: list, show, where copies are."),
+    "key": ("keys:key", "Keys: list, show, where copies are, rollover, revoke, forget."),
     "tlsa": ("tlsa:tlsa", "TLSA records (DANE): show, check, update."),
     "bundle": ("bundles:bundle", "Hosts without a connection: a bundle to carry there, the receipt from there."),
     "signing-key": ("signing_key:signing_key", "The key that signs what followers install: rotate."),

@@ -79,6 +79,23 @@ def judge(snapshot: LineSnapshot, live: Version | None, now: datetime, *, renews
     return Verdict(reason=due) if options.auto else Verdict(notice=f"{due}: `certline key rollover` does it")
 
 
+def outlook(snapshot: LineSnapshot, live: Version | None, now: datetime) -> str:
+    """What a rollover would say now, in words for the operator."""
+    if is_rolling(snapshot) or snapshot.line.rollover is not None:
+        return f"under way: {snapshot.line.rollover or 'a version for the next key is on its way'}"
+    verdict = judge(snapshot, live, now, renews=False)
+    pinned = why_pinned(snapshot.keys, snapshot.line.key_types, snapshot.key_options, now)
+    lacking = lacking_next(snapshot)
+    possible = f"refused: {pinned}" if pinned else "possible"
+    if lacking:
+        possible += f"; it would wait for the next key ({', '.join(lacking)})"
+    ends = end_of_age(snapshot.keys, snapshot.key_options)
+    due = verdict.reason or verdict.refused or verdict.notice
+    if due:
+        return f"{possible}; due: {due}"
+    return f"{possible}; due {ends:%Y-%m-%d %H:%M} UTC" if ends else possible
+
+
 def _why_due(snapshot: LineSnapshot, live: Version, now: datetime, *, renews: bool) -> str | None:
     if renews and snapshot.key_options.policy == KeyPolicy.NEW:
         return "a new key at each renewal"

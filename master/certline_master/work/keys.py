@@ -54,10 +54,8 @@ class KeyWork:
         elif isinstance(step, TellAge):
             self._context.store.write(lambda records: _tell_age(records, snapshot, step, now))
         else:
-            why = step.reason
-            self._context.store.write(
-                lambda records: forget(records, SYSTEM, snapshot.line, snapshot.key_name, step.pins, why, now)
-            )
+            lines, key, why = [snapshot.line], snapshot.key_name, step.reason
+            self._context.store.write(lambda records: forget(records, SYSTEM, lines, key, step.pins, why, now))
 
     def _make_next(self, snapshot: LineSnapshot, step: MakeNextKey, now: datetime) -> None:
         with self._context.store.read() as records:
