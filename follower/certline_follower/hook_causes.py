@@ -62,11 +62,11 @@ def told_by(host: Host, manifest: Manifest) -> dict[str, Happening]:
     news: dict[str, Happening] = {}
     for line in manifest.lines:
         if hooks.of_line(line.name):
-            news |= _news_of(line, former.get(line.name))
+            news |= news_of(line, former.get(line.name))
     return happenings.still_owed(hooks, happenings.merged(host.state.happenings, news)) if hooks.sections else {}
 
 
-def _news_of(line: ManifestLine, former: ManifestLine | None) -> Mapping[str, Happening]:
+def news_of(line: ManifestLine, former: ManifestLine | None) -> Mapping[str, Happening]:
     """The master says what holds the line back; or it takes a version away and offers none."""
     found: dict[str, Happening] = {}
     if line.error and line.error != (former.error if former else None):

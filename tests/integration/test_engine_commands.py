@@ -17,6 +17,7 @@ from tests.fakes.ca import FakeCa
 from tests.fakes.chance import SeededChance
 from tests.fakes.clock import FakeClock
 from tests.fakes.engine import Engine, open_fresh_store
+from tests.integration.follower.host_bed import killed_at
 
 NAMES = ("shop.example.com", "www.shop.example.com")
 WRITER = """
@@ -177,3 +178,17 @@ def test_a_line_keeps_its_commands_in_the_store(engine: Engine) -> None:
     wants(engine, {"prepare": ("tunnel",)})
     with engine.store.read() as records:
         assert records.lines.get(SYSTEM, "shop").options == LineOptions(commands={"prepare": ("tunnel",)})
+
+
+@pytest.mark.parametrize("event", ["set_dns_challenge", "clear_dns_challenge"])
+def test_a_command_for_an_answer_runs_again_where_a_kill_cut_it_off(engine: Engine, tmp_path: Path, event: str) -> None:
+    with_commands(engine, Command("tell", writer(tmp_path, "{event}", "{domain}")))
+    wants(engine, {event: ("tell",)})
+    with killed_at("command.ran"):
+        engine.run()
+    engine.kill()
+    engine.clock.advance(timedelta(minutes=2))
+    engine.run()
+    assert engine.live("shop") is not None
+    assert {tuple(one) for one in told(tmp_path)} == {(event, name) for name in NAMES}
+    assert len(told(tmp_path)) == 3, "the one that was cut off twice"

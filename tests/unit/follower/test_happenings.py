@@ -6,10 +6,12 @@ from pathlib import Path
 
 from certline_follower.generation import LineFacts
 from certline_follower.happenings import Showing, ShownFile, after_run, between, event_of, merged, still_owed
+from certline_follower.hook_causes import news_of
 from certline_follower.hook_settings import EVENTS, SPREAD, Action, Hooks, Section
 from certline_follower.settings import OutputKind, Settings
 from certline_follower.state import Happening
 from certline_shared.key_types import KeyType
+from certline_shared.manifest import ManifestLine
 from tests.unit.follower.makers import line, output, settings_of
 
 FOLDER = Path("/srv/tls")
@@ -100,3 +102,19 @@ def test_each_kind_of_output_has_its_event() -> None:
 def test_a_line_without_hooks_makes_nothing_happen() -> None:
     known = replace(settings("fullchain"), hooks=Hooks())
     assert between(known, Showing(), showing(1, fullchain="c1"), 1) == {}
+
+
+def offer(version: int | None, error: str | None = None) -> ManifestLine:
+    return ManifestLine("shop", ("shop.example.org",), ("ecdsa-p256",), (), version, (), {}, None, error=error)
+
+
+def test_a_version_that_the_master_takes_back_is_told() -> None:
+    assert [(one.event, one.now) for one in news_of(offer(None), offer(3)).values()] == [("line_revoked", "3")]
+    assert news_of(offer(None), offer(None)) == {}
+    assert news_of(offer(None), None) == {}
+
+
+def test_what_holds_a_line_back_is_told_when_it_is_new() -> None:
+    found = news_of(offer(3, "no TXT record"), offer(3))
+    assert [(one.event, one.fields["error"]) for one in found.values()] == [("line_failed", "no TXT record")]
+    assert news_of(offer(3, "no TXT record"), offer(3, "no TXT record")) == {}
