@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from certline_follower import following, steps, wishes
+from certline_follower.custody import slot_of
 from certline_follower.host import Host
 from certline_follower.master_client import AGENT, ManifestAnswer
 from certline_follower.master_faults import Refused
@@ -134,7 +135,9 @@ def _receipt(host: Host, carrier: Carrier, manifest: Manifest) -> bytes:
 
 def _is_owed(held: HeldLine, offered: ManifestLine | None) -> bool:
     """A wish that was made before and that the master did not know yet: its receipt may be lost."""
-    return held.asked is not None and held.refusal is None and wishes.lacking(offered)
+    if held.asked is None or held.refusal is not None:
+        return False
+    return wishes.lacking(offered) or any(kind in held.asked.next_keys for kind in wishes.next_types(offered, held))
 
 
 def _again(host: Host, name: str, wished: tuple[str, ...] | None, held: HeldLine) -> LineWish:
@@ -142,5 +145,8 @@ def _again(host: Host, name: str, wished: tuple[str, ...] | None, held: HeldLine
     if asked is None:
         return LineWish(wished, {})
     key_of = host.material.keys.key
-    csrs = {kind: steps.request(key_of(name, kind), asked.names, asked.subject) for kind in asked.keys}
-    return LineWish(wished, csrs)
+    slots = {kind: slot_of(held, kind, pin) or "current" for kind, pin in asked.keys.items()}
+    csrs = {kind: steps.request(key_of(name, kind, slot), asked.names, asked.subject) for kind, slot in slots.items()}
+    ahead = {kind: pin for kind, pin in asked.next_keys.items() if held.next_keys.get(kind) == pin}
+    upcoming = {kind: steps.request(key_of(name, kind, "next"), asked.names, asked.subject) for kind in ahead}
+    return LineWish(wished, csrs, next_csrs=upcoming)

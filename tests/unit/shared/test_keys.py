@@ -43,6 +43,18 @@ def test_our_own_request_says_key_and_names_and_is_accepted(kind: KeyType) -> No
     assert facts.spki_sha256 == keys.spki_sha256(key.public_key())
 
 
+@pytest.mark.parametrize("kind", [KeyType.ECDSA_P521, KeyType.RSA_2048])
+def test_a_key_under_a_passphrase_is_opened_by_it_alone(kind: KeyType) -> None:
+    key = keys.generate(kind)
+    locked = keys.to_pem(key, b"open sesame")
+    assert locked.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert keys.spki_sha256(keys.from_pem(locked, b"open sesame")) == keys.spki_sha256(key)
+    with pytest.raises(ValueError, match="the passphrase does not open the private key") as caught:
+        keys.from_pem(locked, b"open barley")
+    assert "barley" not in str(caught.value)
+    assert keys.spki_sha256(keys.from_pem(keys.to_pem(key), b"of no use")) == keys.spki_sha256(key)
+
+
 def test_a_stored_key_is_plain_pkcs8_and_what_is_none_is_refused_without_quoting_it() -> None:
     assert keys.to_pem(P256).startswith(b"-----BEGIN PRIVATE KEY-----")
     locked = P256.private_bytes(
