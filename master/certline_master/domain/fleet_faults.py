@@ -142,6 +142,7 @@ class _Check:
             if why_not:
                 yield Fault(pointer("issuers", name, "directory"), why_not)
             yield from _contacts(name, issuer)
+        yield from self._tested()
         defaults = [name for name, issuer in self.desired.issuers.items() if issuer.default]
         elsewhere = [
             one.name for one in self.current.issuers if one.is_default and not self.scope.covers("issuer", one)
@@ -149,6 +150,20 @@ class _Check:
         for name in defaults[1:] if not elsewhere else defaults:
             text = f"{(elsewhere or defaults)[0]} is the default issuer already: only one can be"
             yield Fault(pointer("issuers", name, "default"), text)
+
+    def _tested(self) -> Iterator[Fault]:
+        """Each issuer has one at most that rehearses for it, and that is another one."""
+        known = {*self.desired.issuers, *(one.name for one in self.current.issuers)}
+        tested: dict[str, str] = {}
+        for name, issuer in self.desired.issuers.items():
+            if issuer.test_of is None:
+                continue
+            place, other = pointer("issuers", name, "test_of"), tested.setdefault(issuer.test_of, name)
+            if issuer.test_of == name or issuer.test_of not in known:
+                named = ", ".join(sorted(known - {name})) or "none"
+                yield Fault(place, f"{issuer.test_of!r} is no other issuer: name one of them ({named})")
+            elif other != name:
+                yield Fault(place, f"{other} rehearses for {issuer.test_of} already: only one issuer can")
 
     def solvers_known(self) -> Iterator[Fault]:
         dns, http = sorted(self.solvers - HTTP_SOLVERS), sorted(self.solvers & HTTP_SOLVERS)
@@ -227,12 +242,14 @@ def _spelled(kind: Kind, name: str) -> str:
 
 
 def _name_set(line: str, desired: DesiredLine) -> Iterator[Fault]:
-    bad = [
+    """Of the whole set first: it is the usual one without a fault, of which a fleet has thousands."""
+    together = list(_faulty(pointer("lines", line, "names"), normalise_all, desired.names))
+    each = [
         fault
-        for index, name in enumerate(desired.names)
+        for index, name in enumerate(desired.names if together else ())
         for fault in _faulty(pointer("lines", line, "names", index), normalise, name)
     ]
-    yield from bad or _faulty(pointer("lines", line, "names"), normalise_all, desired.names)
+    yield from each or together
 
 
 def _why_no_directory(url: str) -> str | None:
