@@ -70,7 +70,8 @@ def of(
     found = Keys(session)
     materials = found.materials(SYSTEM, ids)
     known = {one.spki_sha256 for kept in materials.values() for one in kept}
-    known |= {csr.spki_sha256 for held in csrs.values() for csr in held}
+    at_home = [line.id for line in wishes if line.custody is Custody.FOLLOWER]
+    known |= {csr.spki_sha256 for line_id in at_home for csr in csrs.get(line_id, ())}
     strange = sorted({pin for line in wishes for pin in _pins(history.get(line.id, ()))} - known)
     elsewhere = frozenset(one.spki_sha256 for one in found.by_pins(SYSTEM, strange))
     keys = {key.id: key for key in found.by_ids(SYSTEM, ids)}
