@@ -20,6 +20,7 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_master.domain.placement import names_without_grant
+from certline_master.domain.rehearsal import EndRehearsal, is_rehearsal, over_at
 from certline_master.domain.renewal import by_policy, without_window
 from certline_master.domain.wish import (
     MakeRequest,
@@ -81,7 +82,8 @@ class LookAtDirectory:
 
 
 _KeyStep = MakeRequest | rollover.KeyStep
-Action = OpenVersion | AskRenewalInfo | LookAtDirectory | StopOrder | PauseLine | _KeyStep | staging.StagedStep
+_Ending = StopOrder | PauseLine | EndRehearsal
+Action = OpenVersion | AskRenewalInfo | LookAtDirectory | _Ending | _KeyStep | staging.StagedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,19 @@ def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     step = staging.next_step(snapshot, now)
     if step is not None:
         return Plan((step,), now, f"{staging.standing(snapshot)}; {step.reason}")
+    if is_rehearsal(snapshot.line):
+        return _rehearse(snapshot, now)
     return _beside_staged(_plan(snapshot, now), snapshot, now)
+
+
+def _rehearse(snapshot: LineSnapshot, now: datetime) -> Plan:
+    """One certificate, which is never renewed; then its end."""
+    over, live = over_at(snapshot.line), _live(snapshot)
+    if over <= now:
+        return Plan((EndRehearsal(),), None, EndRehearsal().reason)
+    is_had = live is not None and is_for_this_wish(live, snapshot)
+    decided = Plan((), None, "rehearsed") if is_had else _plan(snapshot, now)
+    return Plan(decided.actions, min(decided.next_look or over, over), decided.standing)
 
 
 def _beside_staged(decided: Plan, snapshot: LineSnapshot, now: datetime) -> Plan:
@@ -154,11 +168,21 @@ def _plan(snapshot: LineSnapshot, now: datetime) -> Plan:
 
 def _with_keys(watched: Plan, snapshot: LineSnapshot, verdict: rollover.Verdict, now: datetime) -> Plan:
     """What is to be done about keys beside, and when to look at them."""
-    steps = tuple(rollover.steps(snapshot, verdict, now))
+    steps = (*_request_for_dns(snapshot), *rollover.steps(snapshot, verdict, now))
     again = now + NEXT_KEY_LOOK if any(isinstance(step, rollover.MakeNextKey) for step in steps) else None
     looks = [look for look in (watched.next_look, verdict.look, again) if look]
     said = "; ".join(text for text in (watched.standing, verdict.refused, verdict.notice) if text)
     return Plan((*watched.actions, *steps), min(looks, default=None), said)
+
+
+def _request_for_dns(snapshot: LineSnapshot) -> Iterable[MakeRequest]:
+    """TLSA records show the next key long before it is used, and they are made of its request."""
+    line = snapshot.line
+    if line.custody is not Custody.MASTER or not line.options.tlsa or rollover.lacking_next(snapshot):
+        return
+    missing = set(line.key_types) - {csr.key_type for csr in fitting_next(snapshot)}
+    if missing:
+        yield MakeRequest(tuple(sorted(missing)), "its TLSA records are made of it", Slot.NEXT)
 
 
 def _is_followed(snapshot: LineSnapshot, live: Version, now: datetime) -> bool:
