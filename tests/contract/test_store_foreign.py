@@ -84,8 +84,8 @@ EXPECTED = {
     identities: admit
     introductions: add approve drop
     lines: drop_csrs looked pause
-    versions: drop_unopened mark_replaced open set_renewal set_state
-    standings: alarm want
+    versions: drop_unopened hold mark_replaced open set_renewal set_state
+    standings: alarm want want_again
     waves: move
     orders: challenge_values claim failed http_answer issued known_values release_all renew save save_challenges
         stop to_remove

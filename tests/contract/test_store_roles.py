@@ -27,6 +27,13 @@ from certline_shared.keys import KeyType
 from tests.contract.store_bed import ADMIN, LEASE, OPERATOR, VIEWER, StoreBed, as_follower
 from tests.contract.store_fleet import Fleet, Use
 
+
+def _hold(records: Records, caller: Caller, fleet: Fleet) -> None:
+    version_id, now = fleet.their_version.id, fleet.bed.now
+    records.versions.set_state(SYSTEM, version_id, VersionState.STAGED, now=now)
+    records.versions.hold(caller, version_id, since=now, until=None, why="it waits")
+
+
 # Each change, with the least role that may make it.
 CHANGES: dict[str, tuple[Role, Use]] = {
     "save an issuer": (Role.ADMIN, lambda r, c, f: r.issuers.save(c, f.issuer)),
@@ -63,6 +70,11 @@ CHANGES: dict[str, tuple[Role, Use]] = {
     "set a version's state": (
         Role.OPERATOR,
         lambda r, c, f: r.versions.set_state(c, f.their_version.id, VersionState.REVOKED, now=f.bed.now),
+    ),
+    "hold a version": (Role.OPERATOR, _hold),
+    "want an older version again": (
+        Role.OPERATOR,
+        lambda r, c, f: r.standings.want_again(c, f.their_line.id, 1, [2], since=f.bed.now),
     ),
     "set a renewal": (
         Role.OPERATOR,
