@@ -83,6 +83,7 @@ class Manifest:
     tls_pins: tuple[str, ...]
     lines: tuple[ManifestLine, ...]
     protocol: int = 1
+    rehearsals: tuple[ManifestLine, ...] = ()  # lines of which a rehearsal is under way, as that is to see them
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ def open_signed(
         raise Rollback(f"rollback: the manifest's serial {manifest.serial} is lower than {serial}, seen before")
     _check_times(manifest, now)
     _check_lines(manifest.lines)
+    _check_lines(manifest.rehearsals)
     return manifest
 
 

@@ -85,6 +85,17 @@ class LineWish:
     csrs: dict[str, bytes] = field(default_factory=dict)  # key type -> DER PKCS#10
     seq: int | None = None  # rises with each changing request of the follower
     next_csrs: dict[str, bytes] = field(default_factory=dict)  # of the keys that a rollover makes current
+    test: bool = False  # for a rehearsal of the line, see RehearsalWish
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalWish:
+    """The same for a rehearsal, which it begins where it has no requests. A master that has none must refuse it."""
+
+    names: tuple[str, ...] | None
+    csrs: dict[str, bytes] = field(default_factory=dict)
+    test: bool = True
+    crit: tuple[str, ...] = ("test",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,7 @@ class Report:
     keys: dict[str, tuple[str, ...]] | None = None
     """Line -> SPKI pins of the keys from the master that are still on this host; None: not told in this report."""
     seq: int | None = None
+    rehearsals: tuple[DeploymentReport, ...] = ()  # how rehearsals ended; such a report tells nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +174,7 @@ Message = (
     | Introduction
     | IntroductionAnswer
     | LineWish
+    | RehearsalWish
     | LineAnswer
     | VersionContent
     | KeyChange

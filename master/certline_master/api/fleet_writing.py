@@ -87,6 +87,7 @@ class Writing:
                 preferred_chain=wanted.preferred_chain,
                 ca_certificates=wanted.ca_certificates,
                 is_default=wanted.default,
+                test_of=wanted.test_of,
             ),
         )
 

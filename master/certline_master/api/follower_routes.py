@@ -1,5 +1,6 @@
 """What followers may ask: their manifest, a line, a version, and to hear their report. The gate has verified them."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -9,6 +10,7 @@ from certline_master.api import (
     handed_back,
     key_changes,
     manifests,
+    rehearsals,
     reports,
     version_content,
     wish_reading,
@@ -18,6 +20,7 @@ from certline_master.api.context import By, Here, Raw
 from certline_master.api.enrolment import Enrolment
 from certline_master.api.polls import MOST_WAIT
 from certline_master.api.sequences import counter
+from certline_master.domain.rehearsal import MARK
 from certline_shared.messages import encode
 from certline_shared.names import LINE_NAME_PATTERN
 
@@ -54,13 +57,23 @@ def manifest(
 @router.put("/v1/follower/lines/{name}", summary="Say what this host wants of a line", **examples.WISH)
 def put_line(name: Local, services: Here, caller: By, incoming: Raw) -> Response:
     wish = wish_reading.read_wish(incoming.body)
+    if wish.is_test:
+        return Response(encode(rehearsals.record(services, caller, name, wish)), media_type=JSON)
     answer = wishes.record(services, caller, name, wish, counter(services, caller, incoming, wish.seq))
     return Response(encode(answer), media_type=JSON)
 
 
 @router.get("/v1/follower/lines/{name}/versions/{number}", summary="The files of a version", **examples.VERSION)
-def version(name: Local, number: Annotated[int, Path(ge=1)], services: Here, caller: By) -> Response:
-    return Response(encode(version_content.content(services, caller, name, number)), media_type=JSON)
+def version(
+    name: Local,
+    number: Annotated[int, Path(ge=1)],
+    services: Here,
+    caller: By,
+    test: Annotated[bool, Query(description="of the line's rehearsal")] = False,
+) -> Response:
+    local = f"{name}{MARK}" if test else name
+    found = version_content.content(services, caller, local, number)
+    return Response(encode(replace(found, line=name)), media_type=JSON)
 
 
 @router.put(
@@ -80,6 +93,9 @@ def hand_back(
 @router.post("/v1/follower/reports", summary="Report what is installed", status_code=204, **examples.REPORT)
 def report(services: Here, caller: By, incoming: Raw) -> Response:
     said = reports.read_report(incoming.body)
+    if said.rehearsals:
+        rehearsals.end(services, caller, said)
+        return Response(status_code=204)
     reports.record(services, caller, said, counter(services, caller, incoming, said.seq))
     return Response(status_code=204)
 

@@ -149,7 +149,7 @@ def _all(records: Records, caller: Caller, kind: Kind) -> Sequence[Thing]:
 
 _ISSUER = examples.ISSUER | {
     "name": "staging", "owner": "file", "preferred_chain": None, "ca_certificates": None, "profiles": ["classic"],
-    "account": "https://acme-staging-v02.api.letsencrypt.org/acme/acct/1",
+    "account": "https://acme-staging-v02.api.letsencrypt.org/acme/acct/1", "test_of": "letsencrypt",
 }  # fmt: skip
 _ZONE = {
     "name": "example.org", "shown": "example.org", "owner": "file", "solver": "rfc2136",

@@ -39,6 +39,11 @@ def read_report(body: bytes) -> Report:
         for index, deployment in enumerate(report.deployments)
         for member, text in _faults(deployment)
     ]
+    faults += [
+        Fault(f"/rehearsals/{index}/{member}", text)
+        for index, deployment in enumerate(report.rehearsals)
+        for member, text in _faults(deployment)
+    ]
     faults += [Fault(f"/keys/{place}", text) for place, text in key_copies.faults(report.keys)]
     if len(report.agent) > MOST_AGENT:
         faults.append(Fault("/agent", f"has more than {MOST_AGENT} characters"))

@@ -37,12 +37,14 @@ class IssuerView:
     default: bool
     profiles: tuple[str, ...] | None  # what the directory lists; null: not known yet
     account: str | None
+    test_of: str | None = None  # the issuer whose lines are rehearsed here
 
     @classmethod
     def of(cls, issuer: Issuer) -> "IssuerView":
         return cls(
             issuer.name, issuer.owner, issuer.directory_url, issuer.contact, issuer.profile, issuer.preferred_chain,
             issuer.ca_certificates, issuer.is_default, issuer.profiles, issuer.account_url,
+            issuer.test_of,
         )  # fmt: skip
 
 

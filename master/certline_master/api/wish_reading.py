@@ -21,6 +21,7 @@ class Wish:
     csrs: Mapping[KeyType, LineCsr]
     seq: int | None = None
     next_csrs: Mapping[KeyType, LineCsr] = field(default_factory=dict)
+    is_test: bool = False  # for a rehearsal
 
 
 def read_wish(body: bytes) -> Wish:
@@ -33,7 +34,7 @@ def read_wish(body: bytes) -> Wish:
     faults += [Fault("/next_csrs", "a next key is another one than the current: make a new one") for _ in same]
     if faults:
         raise Invalid(*faults)
-    return Wish(names, csrs, message.seq, following)
+    return Wish(names, csrs, message.seq, following, message.test)
 
 
 def _names(texts: "tuple[str, ...]", faults: list[Fault]) -> "tuple[str, ...]":

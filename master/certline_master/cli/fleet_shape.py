@@ -131,6 +131,7 @@ class IssuerPart(_Part):
     preferred_chain: str = Field(default="", description="common name of the root that chains should end in")
     ca_file: CaFile = Field(default="", description="PEM file: the CAs to trust for the directory's own certificate")
     default: bool = Field(default=False, description="the issuer of lines that name none")
+    test_of: str = Field(default="", description="the issuer whose lines are rehearsed here, such as a CA's staging")
 
 
 class ZonePart(_Part):

@@ -39,6 +39,7 @@ class DesiredIssuer:
     preferred_chain: str | None = None
     ca_certificates: str | None = None  # PEM
     default: bool = False
+    test_of: str | None = None  # the issuer whose lines are rehearsed here
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,7 @@ class _Facts:
                     "preferred_chain": thing.preferred_chain,
                     "ca_certificates": thing.ca_certificates,
                     "default": thing.is_default,
+                    "test_of": thing.test_of,
                 }
             case Zone():
                 secret = self.current.secrets.get(thing.name)
@@ -239,6 +240,7 @@ class _Facts:
                     "preferred_chain": thing.preferred_chain,
                     "ca_certificates": thing.ca_certificates,
                     "default": thing.default,
+                    "test_of": thing.test_of,
                 }
         return {"solver": thing.solver}
 

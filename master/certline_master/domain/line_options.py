@@ -17,7 +17,8 @@ from certline_shared.names import BadName, normalise
 
 PURPOSES = ("server", "client")
 
-_SHOWN = tuple(item.name for item in fields(LineOptions) if item.name not in ("requests", "inherited"))
+_NOT_SHOWN = ("requests", "inherited", "rehearsed_until")
+_SHOWN = tuple(item.name for item in fields(LineOptions) if item.name not in _NOT_SHOWN)
 
 
 def given_requests(line: DesiredLine) -> list[tuple[CsrFacts, bytes]]:
@@ -53,6 +54,8 @@ def option_faults(name: str, line: DesiredLine) -> Iterator[Fault]:
     for member, text in _lengths(options):
         yield Fault(pointer(*place, member), text)
     yield from (Fault(pointer(*place, "common_name"), text) for text in _common_name(line))
+    if options.rehearsed_until is not None:
+        yield Fault(pointer(*place, "rehearsed_until"), "is set by the master alone: leave it out")
     for unknown in sorted(set(options.purposes) - set(PURPOSES)):
         text = f"there is no purpose {unknown!r}: use {' or '.join(PURPOSES)}"
         yield Fault(pointer(*place, "purposes"), text)

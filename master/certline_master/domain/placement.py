@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from certline_master.domain.custody import SealedKey
@@ -20,6 +20,7 @@ from certline_master.domain.model import (
     VersionState,
 )
 from certline_master.domain.naming import common_name_of
+from certline_master.domain.rehearsal import is_rehearsal, rehearsed_name
 from certline_master.domain.sealed_files import fitting_seal, sealed_name, sealed_text, seals_wanted
 from certline_master.domain.staging import staged_version
 from certline_master.domain.succession import went_down
@@ -54,6 +55,8 @@ def manifest_of(
 ) -> Manifest:
     """The manifest of a follower with the serial it has in the store; the caller raises it when the content changed."""
     lines = {local_name(snapshot.line, follower): snapshot for snapshot in sorted(snapshots, key=_own_lines_first)}
+    shown = {name: _manifest_line(name, lines[name], follower, sealed) for name in sorted(lines)}
+    rehearsed = {name: line for name, line in shown.items() if is_rehearsal(lines[name].line)}
     return Manifest(
         follower_id=follower.id,
         epoch=trust.epoch,
@@ -63,7 +66,8 @@ def manifest_of(
         grants=tuple(sorted(granted_names(follower))),
         signing_keys=trust.signing_keys,
         tls_pins=trust.tls_pins,
-        lines=tuple(_manifest_line(name, lines[name], follower, sealed) for name in sorted(lines)),
+        lines=tuple(line for name, line in shown.items() if name not in rehearsed),
+        rehearsals=tuple(replace(line, name=rehearsed_name(name)) for name, line in rehearsed.items()),
     )
 
 
@@ -93,7 +97,7 @@ def wanted_requests(line: Line, csrs: Sequence[LineCsr]) -> tuple[KeyType, ...]:
 def wanted_next_requests(snapshot: LineSnapshot) -> tuple[KeyType, ...]:
     """The key types whose next key the master wants to know, once it knows the current one."""
     line = snapshot.line
-    if line.custody is Custody.MASTER or line.options.requests:
+    if line.custody is Custody.MASTER or line.options.requests or is_rehearsal(line):
         return ()
     known = {csr.key_type for csr in fitting_next(snapshot) if asks_fit(csr.asks, line)}
     first = wanted_requests(line, snapshot.csrs)
@@ -110,7 +114,9 @@ def offered_version(snapshot: LineSnapshot) -> Version | None:
 
 
 def names_without_grant(line: Line, follower: Follower) -> tuple[str, ...]:
-    """Of a line that the follower asked for. What is withdrawn stops renewals too."""
+    """Of a line that the follower asked for. What is withdrawn stops renewals too; a rehearsal has none."""
+    if is_rehearsal(line):
+        return ()
     return tuple(name for name in line.names if line.owner is Owner.FOLLOWER and name not in granted_names(follower))
 
 

@@ -12,7 +12,7 @@ from certline_master.domain.errors import Forbidden, NotFound
 from certline_master.domain.model import Line, LineCsr, LineSnapshot, Owner, Slot
 from certline_master.store import ending, tlsa
 from certline_master.store.changes import UNSEEN
-from certline_master.store.scope import SEEN, may_touch, own, sees_all
+from certline_master.store.scope import REHEARSED, SEEN, may_touch, own, sees_all
 from certline_master.store.session import Session, Upsert, number, param, several
 from certline_master.store.snapshots import CSR, LINE, snapshots
 from certline_master.store.tables import certificates, line_csrs, lines, orders, versions
@@ -20,6 +20,7 @@ from certline_master.store.tables import certificates, line_csrs, lines, orders,
 _FIND = select(*LINE.columns)
 _PAGE = _FIND.where(lines.c.name > param("after")).order_by(lines.c.name).limit(number("most"))
 _OWN_PAGE = _PAGE.where(SEEN)
+_SHOWN_PAGE = _PAGE.where(~REHEARSED)
 _BY_NAME = _FIND.where(lines.c.name == param("wanted"))
 _BY_ID = _FIND.where(lines.c.id == param("wanted"))
 _OF_ORDER = (
@@ -72,7 +73,8 @@ class Lines:
         self._session = session
 
     def all(self, caller: Caller, *, after: str | None = None, limit: int = 1_000_000) -> list[Line]:
-        statement, wanted = (_PAGE, {}) if sees_all(caller) else (_OWN_PAGE, own(caller))
+        page = _PAGE if caller.role is Role.SYSTEM else _SHOWN_PAGE
+        statement, wanted = (page, {}) if sees_all(caller) else (_OWN_PAGE, own(caller))
         return [
             LINE.read(row) for row in self._session.rows(statement, {"after": after or "", "most": limit, **wanted})
         ]

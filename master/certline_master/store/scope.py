@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, ty
 
 from certline_master.domain.access import Caller, Role
 from certline_master.domain.model import GrantKind
+from certline_master.domain.rehearsal import MARK
 from certline_master.store.session import param
 from certline_master.store.tables import followers, grants, group_grants, groups, lines
 
@@ -45,6 +46,9 @@ SEEN: ColumnElement[bool] = or_(
     ),
 )
 """The lines that the follower `own` sees: its own, and those of the master's key that it may pull."""
+
+REHEARSED: ColumnElement[bool] = lines.c.name.contains(f"{MARK}@", autoescape=True)
+"""The lines that are rehearsals, which people see where they ask for them only."""
 
 HOLDERS = (
     select(followers.c.id)

@@ -13,7 +13,7 @@ from certline_master.domain.deployment import Behind, InUse, Receiver, steps_fro
 from certline_master.domain.model import Deployment, DeploymentState, FollowerState, VersionState
 from certline_master.domain.survival import LiveUntil
 from certline_master.store.receivers import RECEIVER, pairs, read_receiver
-from certline_master.store.scope import sees_all
+from certline_master.store.scope import REHEARSED, sees_all
 from certline_master.store.session import Session, Shape, Upsert, number, param, several
 from certline_master.store.tables import certificates, deployments, followers, lines, versions
 
@@ -51,7 +51,7 @@ _ARRIVED = and_(
         ]
     ),
 )
-_ALL_PAIRS = pairs()
+_ALL_PAIRS = pairs(~REHEARSED)  # of a rehearsal nobody is late and nothing runs out
 _LIVE_SINCE = func.coalesce(versions.c.live_since, versions.c.created, type_=versions.c.live_since.type)
 _BEHIND = (
     select(

@@ -99,6 +99,7 @@ issuers = Table(
     Column("profiles", Many()),
     text("account_url", optional=True),
     Column("account_key", ForeignKey("secrets.id")),
+    text("test_of", optional=True),
 )
 
 zones = Table(

@@ -27,6 +27,7 @@ from certline_master.domain.model import (
 )
 from certline_master.domain.planning import CROWDED, AskRenewalInfo, LookAtDirectory, OpenVersion, Plan, plan
 from certline_master.domain.ports import Records
+from certline_master.domain.rehearsal import EndRehearsal
 from certline_master.domain.rollover import KeyStep, MakeNextKey
 from certline_master.domain.staging import StagedStep
 from certline_master.domain.wish import MakeRequest, PauseLine, StopOrder
@@ -85,7 +86,9 @@ class Lines:
                 return self._open(snapshot, action, now)
             if isinstance(action, StagedStep):
                 return self._staged.do(snapshot, action, now)
-            if isinstance(action, StopOrder | PauseLine):
+            if isinstance(action, EndRehearsal):
+                self._forget(snapshot.line, action, now)
+            elif isinstance(action, StopOrder | PauseLine):
                 self._end(snapshot.line, action, now)
             elif isinstance(action, MakeRequest) and self._keys.is_slow(snapshot, action):
                 return self._make_aside(snapshot, action, now)
@@ -132,6 +135,14 @@ class Lines:
             elif records.orders.stop(SYSTEM, line.id, Failure(FailureClass.RETRY_SOON, action.reason), now=now):
                 text = f"version {action.number}: {action.reason}"
                 records.events.add(SYSTEM, "order.superseded", f"line:{line.name}", text, now=now)
+
+        self._context.store.write(write)
+
+    def _forget(self, line: Line, action: EndRehearsal, now: datetime) -> None:
+        def write(records: Records) -> None:
+            if records.lines.looked(SYSTEM, line.id, was=line.next_look, then=line.next_look):
+                records.lines.delete(SYSTEM, line.name)
+                records.events.add(SYSTEM, "rehearsal.ended", f"line:{line.name}", action.reason, now=now)
 
         self._context.store.write(write)
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
         op.add_column(table, _no_options())
     for column in (sa.Column("staged_since", TIME), sa.Column("activate_at", TIME), sa.Column("held_by", sa.Text())):
         op.add_column("versions", column)
+    op.add_column("issuers", sa.Column("test_of", sa.Text(), nullable=True))
     _keys()
     _dane()
     for table in ("line_csrs", "certificates"):

@@ -42,7 +42,7 @@ CLASSES = {
     "issuers": {
         "id": ID, "name": NAMES, "owner": PUBLIC, "directory_url": NAMES, "contact": NAMES, "profile": PUBLIC,
         "preferred_chain": PUBLIC, "ca_certificates": PUBLIC, "is_default": PUBLIC, "profiles": PUBLIC,
-        "account_url": NAMES, "account_key": SECRET_ID,
+        "account_url": NAMES, "account_key": SECRET_ID, "test_of": NAMES,
     },
     "zones": {
         "id": ID, "name": NAMES, "owner": PUBLIC, "solver": PUBLIC, "settings": SETTINGS, "secret": SECRET_ID,

@@ -35,6 +35,7 @@ class LineOptions:
     commands: dict[str, tuple[str, ...]] = field(default_factory=dict)  # event -> names of commands, see commands.py
     tlsa: tuple[TlsaWish, ...] = ()  # see domain/dane.py
     tlsa_before_expiry: str | None = None  # "go": without seen records, rather than that the live version expires
+    rehearsed_until: str | None = None  # of a line that is another one's rehearsal: when it is over, see rehearsal.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Issuer:
     profiles: tuple[str, ...] | None = None  # what the directory last listed; None: never asked, () lists none
     account_url: str | None = None
     account_key: str | None = None  # id of the secret
+    test_of: str | None = None  # the issuer whose lines are rehearsed here
 
 
 ZONE_SECRET = "zone-secret"  # noqa: S105 the label of the vault's rows

@@ -24,7 +24,7 @@ from certline_master.domain.survival import LiveUntil
 
 class LineRecords(Protocol):
     def all(self, caller: Caller, *, after: str | None = None, limit: int = 1_000_000) -> list[Line]:
-        """By name; for a follower its own lines."""
+        """By name; for a follower its own lines, for people those that are no rehearsal."""
         ...
 
     def get(self, caller: Caller, name: str) -> Line: ...
