@@ -9,7 +9,8 @@ import pytest
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.dane import of_version
-from certline_master.domain.errors import SolverError
+from certline_master.domain.errors import Conflict, SolverError
+from certline_master.domain.line_going_back import go_back
 from certline_master.domain.model import (
     Custody,
     Deployment,
@@ -329,6 +330,22 @@ def test_after_a_revocation_its_records_are_gone_and_the_new_version_does_not_wa
     fleet.run(timedelta(minutes=2), watch=False)
     assert not former & zone.at(AT)[0]
     assert fleet.states()[2] is VersionState.LIVE
+
+
+def test_back_while_the_former_records_stand_and_not_once_they_are_gone(engine: Engine, zone: DnsZone) -> None:
+    """Issue 4, item 15: a rollover can be turned back."""
+    fleet = Fleet(engine, zone, SPKI)
+    fleet.run(SETTLED)
+    fleet.change(rollover="asked for")
+    fleet.run(timedelta(minutes=8))
+    engine.store.write(lambda records: go_back(records, SYSTEM, fleet.line(), 1, engine.clock.now()))
+    fleet.run(SETTLED)
+    assert fleet.states() == {1: VersionState.LIVE, 2: VersionState.RETIRED}
+    assert fleet.wanted_by(1) <= zone.at(AT)[0]
+    fleet.change(rollover="asked for")
+    fleet.run(2 * SETTLED)
+    with pytest.raises(Conflict, match="DNS does not have all of version 1"):
+        engine.store.write(lambda records: go_back(records, SYSTEM, fleet.line(), 1, engine.clock.now()))
 
 
 def test_two_lines_at_one_name_make_one_set(engine: Engine, zone: DnsZone) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from certline_master.domain import dane
 from certline_master.domain.access import SYSTEM, Caller
 from certline_master.domain.errors import Conflict
 from certline_master.domain.model import Certificate, Line, LineSnapshot, Renewal, Version, VersionState
@@ -56,6 +57,10 @@ def _why_not(version: Version, revoked: set[str], snapshot: LineSnapshot, now: d
         return f"version {version.number} has expired"
     if not pins(version) <= {key.spki_sha256 for key in snapshot.keys}:
         return f"the key of version {version.number} is forgotten: nobody is known to have it"
+    closed = dane.gate(snapshot.line, version, snapshot.tlsa, now)
+    if closed:
+        text = f"DNS does not have all of version {version.number}: {closed.why}"
+        return f"{text}; issue anew by `certline line issue --force`, or take `tlsa` out of the line first"
     return None
 
 
