@@ -188,6 +188,8 @@ def _by_kin(staged: Version, snapshot: LineSnapshot) -> Hold | None:
 def _by_dns(staged: Version, snapshot: LineSnapshot, now: datetime) -> Hold | None:
     """Its TLSA records have to be in every set that a cache may hold; where a key was compromised nothing waits."""
     live = _live(snapshot)
+    if not snapshot.line.options.tlsa:
+        return None
     if live is None and any(version.state is VersionState.REVOKED for version in snapshot.versions):
         return None
     found = dane.gate(snapshot.line, staged, snapshot.tlsa, now)
