@@ -83,7 +83,7 @@ EXPECTED = {
     groups: delete save
     identities: admit
     introductions: add approve drop
-    lines: drop_csrs looked pause
+    lines: drop_csrs drop_previous looked pause
     versions: drop_unopened hold mark_replaced open set_renewal set_state
     standings: alarm want want_again
     waves: move
@@ -93,7 +93,7 @@ EXPECTED = {
     seals: add all heads last
     secrets: add delete
     instance: set swap
-    keys: add_material demote save
+    keys: add_material demote forget rise save
     revocations: hasten intend look save
     tlsa: forget look save want
     data_keys: add all carry_over drop_unused forget_former rewrap
@@ -120,7 +120,7 @@ EXPECTED = {
     followers: asking claim_token deployments newest_deployments
     groups: all
     introductions: all
-    lines: csrs due snapshots
+    lines: csrs due of_key snapshots
     versions: all for_keys live live_since numbers ordered_since
     standings: behind in_use lines_of live_until receivers reported
     waves: of_lines progress under_way
@@ -128,7 +128,7 @@ EXPECTED = {
     tokens: all
     events: all in_chains
     instance: get
-    keys: all copies copies_at holders is_kept materials sealed
+    keys: all by_ids by_pins copies copies_at holders is_kept materials sealed
     revocations: all due
     tlsa: all at_names due of_lines unwanted
     """,

@@ -338,7 +338,7 @@ def test_a_key_is_not_called_as_a_line_is(bed: Bed) -> None:
 def test_a_key_of_a_host_is_shared_by_no_other_line(bed: Bed) -> None:
     wanted = fleet()
     wanted["lines"]["blog"] = {"follower": "web-1", "names": ["blog.example.com"], "key": "pair"}
-    wanted["followers"] = dict.fromkeys(HOST_NAMES, {"grants": {"pull": ["shop"]}})
+    wanted["followers"] = {name: {"grants": {"pull": ["shop"]}} for name in HOST_NAMES}
     assert "the master has to keep it" in faults(bed, wanted)["/lines/blog/key"]
 
 
