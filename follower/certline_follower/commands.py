@@ -17,6 +17,7 @@ from certline_follower.recovering import recover
 from certline_follower.settings import Settings
 from certline_follower.showing import one_line
 from certline_follower.turn import Outcome, preview
+from certline_follower.wishes import is_upkeep
 from certline_shared import logs
 from certline_shared.chance import SystemChance
 from certline_shared.clock import SystemClock
@@ -106,7 +107,7 @@ def _told(options: argparse.Namespace, synced: syncing.Synced) -> int:
     code = synced.exit_code
     if code == CHANGED and options.changed_is_zero:
         code = NOTHING
-    done = [step for step in synced.done if words(step) not in ("report", "prune")]
+    done = [step for step in synced.done if words(step) not in ("report", "prune") and not is_upkeep(step)]
     data = {
         "changed": synced.changed,
         "done": [step_data(step) for step in synced.done],

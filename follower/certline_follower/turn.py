@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
-        return any(isinstance(step, _CHANGES) for step in self.done)
+        return any(isinstance(step, _CHANGES) and not wishes.is_upkeep(step) for step in self.done)
 
 
 def insist(host: Host) -> None:

@@ -47,6 +47,12 @@ class Ask:
     ahead: tuple[str, ...] = ()  # key types with a request for the next key
     promoted: tuple[str, ...] = ()  # those whose next key is the master's current one already
     subject: Subject = field(default_factory=Subject)
+    is_upkeep: bool = False  # only a next key is news
+
+
+def is_upkeep(step: object) -> bool:
+    """Whether it is about a key for later: nobody waits for it, and nothing that is used changes."""
+    return isinstance(step, MakeAhead) or (isinstance(step, Ask) and step.is_upkeep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +93,18 @@ def wish_of(
     ahead = () if line.key_file else next_types(offered, held)
     early = promoted_types(offered, held)
     ready = tuple(kind for kind in ahead if kind in held.next_keys)
-    reason = _reason(names, types, offered, _as_promoted(held, early), now)
-    if reason is None and len(ready) == len(ahead):
-        reason = _reason_of_next(ready, held, now)
+    of_now = _reason(names, types, offered, _as_promoted(held, early), now)
+    reason = of_now or (_reason_of_next(ready, held, now) if len(ready) == len(ahead) else None)
     if reason is None:
         return Wanted(dues=_dues(offered, held, ahead))
     makes = tuple(MakeKey(line.name, kind, _why_a_key(line, kind, held)) for kind in missing)
     sent = tuple(
         kind for kind in types if kind in held.next_keys and kind not in early and _is_known(kind, ready, held)
     )
-    ask = Ask(line.name, line.names, names, types, mark(manifest), reason, sent, early, subject_of(offered))
+    ask = Ask(
+        line.name, line.names, names, types, mark(manifest), reason, sent, early, subject_of(offered),
+        is_upkeep=of_now is None,
+    )  # fmt: skip
     return Wanted(steps=(*makes, ask))
 
 

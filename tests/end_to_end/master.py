@@ -83,10 +83,14 @@ class MasterProcess:
         """The settings that a test needs; and the local profile, which asks at 127.0.0.1, where we may not listen."""
         with self.config_file.open("a") as file:
             file.write(self._more_settings())
-            file.write("" if self.release else CA_IS_HERE)  # a former release knows no such setting
+            file.write("" if self._is_first_release else CA_IS_HERE)  # 0.1.0 knows no such setting
         profile = self.folder / "admin.toml"
         lines = [line for line in profile.read_text().splitlines() if not line.startswith("url")]
         profile.write_text("\n".join([f'url = "{self.origin}"', *lines, ""]))
+
+    @property
+    def _is_first_release(self) -> bool:
+        return any("certline-0.1.0" in word for word in self.release)
 
     def _more_settings(self) -> str:
         here, lines = self.listening, ['\n[logging]\nlevel = "debug"\nformat = "json"']
@@ -119,9 +123,9 @@ class MasterProcess:
     def upgrade(self) -> None:
         """From a former release to the present one, as its CHANGELOG tells who has a CA of their own."""
         self.stop()
-        self.release = []
         with self.config_file.open("a") as file:
-            file.write(CA_IS_HERE)
+            file.write(CA_IS_HERE if self._is_first_release else "")
+        self.release = []
         self.command("migrate").well()
         self.start()
 
