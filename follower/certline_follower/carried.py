@@ -16,7 +16,7 @@ from certline_shared.bundles import BadBundle, Bundle, Receipt
 from certline_shared.clock import Clock
 from certline_shared.failpoints import failpoint
 from certline_shared.manifest import BadManifest, Manifest, ManifestLine
-from certline_shared.messages import LineAnswer, LineWish, Problem, Report, VersionContent, time_text
+from certline_shared.messages import LineAnswer, LineAsk, LineTold, LineWish, Problem, Report, VersionContent, time_text
 
 FAILPOINTS = ("bundle.followed", "bundle.applied")
 
@@ -56,6 +56,11 @@ class Carrier:
     def put_line(self, name: str, wish: LineWish) -> LineAnswer:
         self.wishes[name] = replace(wish, seq=None)
         return LineAnswer(name, "waiting", wish.names or ())
+
+    def ask_line(self, name: str, what: str, ask: LineAsk) -> LineTold:
+        """Never reached: a command is for the master itself."""
+        del ask
+        raise Refused(Problem("about:blank", "refused", 409, f"a bundle cannot {what} line {name}"), None)
 
     def hand_back(self, content: VersionContent) -> None:
         """Never reached: a bundle is followed as it is."""

@@ -78,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
     _add_passphrases(keep)
     _add_sync(command("sync", _sync, "Do what is to be done now, and end."))
     _add_deploy(command("deploy", _deploy, "Check, reload and probe again, and try now what is held back or waits."))
+    _add_ask(command("renew", _renew, "Have the master issue a line of this host alone anew, whatever its age."))
+    _add_ask(command("rollover", _rollover, "Have the master use the next key of a line of this host alone."))
+    _add_rehearse(
+        command("rehearse", _rehearse, "Try everything with test certificates and files of their own; change nothing.")
+    )
     command("rotate-keys", _rotate_keys, "Give this host new keys of its own; the present ones serve until then.")
     command("plan", _plan, "Show what would be done now, and why; do nothing.")
     command("status", _status, "Show what this host has, by its own records.")
@@ -127,14 +132,28 @@ def _add_sync(sync: argparse.ArgumentParser) -> None:
     sync.add_argument("--timeout", type=_seconds, default=120.0, metavar="S", help="wait for first versions (120)")
     sync.add_argument("--splay", type=_splay, metavar="MIN-MAX", help="wait between MIN and MAX seconds before")
     sync.add_argument("--wait", action="store_true", help="wait for another run to end")
-    sync.add_argument("--no-hooks", action="store_true", help="run neither hooks nor services: they stay owed")
+    how = sync.add_mutually_exclusive_group()
+    how.add_argument("--no-hooks", action="store_true", help="run neither hooks nor services: they stay owed")
+    how.add_argument("--test", action="store_true", help="the same as the command rehearse, for all lines")
     sync.add_argument("--changed-is-zero", action="store_true", help="exit with 0 when something was changed")
+
+
+def _add_rehearse(rehearse: argparse.ArgumentParser) -> None:
+    _add_passphrases(rehearse)
+    rehearse.add_argument("line", metavar="LINE", nargs="*", help="lines of the settings file (all)")
+    rehearse.add_argument("--timeout", type=_seconds, default=300.0, metavar="S", help="wait for certificates (300)")
 
 
 def _add_deploy(deploy: argparse.ArgumentParser) -> None:
     _add_passphrases(deploy)
     deploy.add_argument("line", metavar="LINE", nargs="*", help="lines of the settings file (all)")
     deploy.add_argument("--timeout", type=_seconds, default=600.0, metavar="S", help="wait for the daemon (600)")
+
+
+def _add_ask(ask: argparse.ArgumentParser) -> None:
+    _add_passphrases(ask)
+    ask.add_argument("line", metavar="LINE", help="a line of the settings file")
+    ask.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="wait for the daemon (60)")
 
 
 def _seconds(text: str) -> float:
@@ -198,7 +217,15 @@ def _run(options: argparse.Namespace) -> int:
     return commands.run(options, _find(options))
 
 
+def _rehearse(options: argparse.Namespace) -> int:
+    from certline_follower import rehearse_command
+
+    return rehearse_command.command(options, _find(options))
+
+
 def _sync(options: argparse.Namespace) -> int:
+    if options.test:
+        return _rehearse(options)
     from certline_follower import commands
 
     return commands.sync(options, _find(options))
@@ -208,6 +235,18 @@ def _deploy(options: argparse.Namespace) -> int:
     from certline_follower import commands
 
     return commands.deploy(options, _find(options))
+
+
+def _renew(options: argparse.Namespace) -> int:
+    from certline_follower import ask_command
+
+    return ask_command.command(options, _find(options), "renew")
+
+
+def _rollover(options: argparse.Namespace) -> int:
+    from certline_follower import ask_command
+
+    return ask_command.command(options, _find(options), "rollover")
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -14,16 +14,18 @@ from typing import Any
 
 WAKE = signal.SIGUSR1
 SOCKET = "control"
+DEPLOY = "deploy"
 MOST_BYTES = 65_536  # of a request
 _SECONDS = 10.0  # for a request to come in whole
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Deploy these lines; all of them when none is named."""
+    """Deploy these lines, all of them when none is named; or ask the master to `renew` or `rollover` one."""
 
     lines: tuple[str, ...]
     answer: Callable[[dict[str, Any]], None]
+    what: str = DEPLOY
 
 
 @contextmanager
@@ -84,20 +86,21 @@ def _read(connection: socket.socket) -> Request | None:
     connection.settimeout(_SECONDS)
     try:
         with connection.makefile("rb") as file:
-            lines = json.loads(file.readline(MOST_BYTES))["lines"]
-    except (OSError, ValueError, KeyError, TypeError):
+            request = json.loads(file.readline(MOST_BYTES))
+            lines, what = request["lines"], request.get("what", DEPLOY)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not isinstance(lines, list) or not all(isinstance(name, str) for name in lines):
+    if not isinstance(lines, list) or not all(isinstance(name, str) for name in (*lines, what)):
         return None
 
     def answer(data: dict[str, Any]) -> None:
         with connection, suppress(OSError):  # who asked may be gone
             connection.sendall(json.dumps(data).encode())
 
-    return Request(tuple(lines), answer)
+    return Request(tuple(lines), answer, what)
 
 
-def ask(state_dir: Path, lines: tuple[str, ...], seconds: float) -> dict[str, Any] | None:
+def ask(state_dir: Path, lines: tuple[str, ...], seconds: float, what: str = DEPLOY) -> dict[str, Any] | None:
     """The running daemon's answer; None when none is running. Raises OSError, TimeoutError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(seconds)
@@ -106,7 +109,8 @@ def ask(state_dir: Path, lines: tuple[str, ...], seconds: float) -> dict[str, An
                 connection.connect(address)
         except (FileNotFoundError, ConnectionRefusedError):
             return None
-        connection.sendall(json.dumps({"lines": list(lines)}).encode() + b"\n")
+        request = {"lines": list(lines)} | ({} if what == DEPLOY else {"what": what})
+        connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as file:
             answer = file.read()
     return dict(json.loads(answer)) if answer else None

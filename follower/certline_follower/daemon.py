@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from queue import Queue
 from types import FrameType
+from typing import Any
 
-from certline_follower import deploying
-from certline_follower.control import WAKE, Request, listening
+from certline_follower import asking, deploying
+from certline_follower.control import DEPLOY, WAKE, Request, listening
 from certline_follower.ending import FAILED
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, log
@@ -109,10 +110,16 @@ def answer(host: Host, requests: "Queue[Request]") -> None:
     while not requests.empty():
         request = requests.get()
         try:
-            request.answer(deploying.deployed(host, request.lines))
+            request.answer(_done(host, request))
         except (StateError, InstallFault, OSError) as error:
             request.answer({"failures": [str(error)], "exit_code": FAILED})
     host.interruptible = interruptible
+
+
+def _done(host: Host, request: Request) -> dict[str, Any]:
+    if request.what == DEPLOY:
+        return deploying.deployed(host, request.lines)
+    return asking.asked(host, request.what, request.lines)
 
 
 def _opened(host: Host, signals: Signals) -> Host:

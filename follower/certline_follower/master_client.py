@@ -18,8 +18,11 @@ from certline_shared.messages import (
     IntroductionAnswer,
     KeyChange,
     LineAnswer,
+    LineAsk,
+    LineTold,
     LineWish,
     Problem,
+    RehearsalWish,
     Report,
     VersionContent,
 )
@@ -163,10 +166,21 @@ class MasterClient:
         """PUT /v1/follower/lines/{name}; the same wish may be put again."""
         return _read(LineAnswer, self._verified("PUT", f"/v1/follower/lines/{name}", body=messages.encode(wish)))
 
-    def version(self, line: str, number: int) -> VersionContent:
-        """GET /v1/follower/lines/{name}/versions/{n}; what it holds is checked against the manifest by the caller."""
-        path = f"/v1/follower/lines/{line}/versions/{number}"
-        return _read(VersionContent, self._verified("GET", path, most=messages.MOST_CONTENT_BYTES))
+    def ask_line(self, name: str, what: str, ask: LineAsk) -> LineTold:
+        """POST /v1/follower/lines/{name}/renew or .../rollover."""
+        return _read(LineTold, self._verified("POST", f"/v1/follower/lines/{name}/{what}", body=messages.encode(ask)))
+
+    def rehearse(self, name: str, wish: RehearsalWish) -> LineAnswer:
+        """The same for a rehearsal of the line, which it begins where it has no requests."""
+        return _read(LineAnswer, self._verified("PUT", f"/v1/follower/lines/{name}", body=messages.encode(wish)))
+
+    def version(self, line: str, number: int, *, test: bool = False) -> VersionContent:
+        """GET /v1/follower/lines/{name}/versions/{n}; what it holds is checked against the manifest by the caller.
+
+        `test`: of the line's rehearsal.
+        """
+        path, query = f"/v1/follower/lines/{line}/versions/{number}", "test=true" if test else ""
+        return _read(VersionContent, self._verified("GET", path, query, most=messages.MOST_CONTENT_BYTES))
 
     def hand_back(self, content: VersionContent) -> None:
         """PUT /v1/follower/lines/{name}/versions/{n}: what the master lost; the same may be handed back again."""
@@ -228,7 +242,7 @@ class MasterClient:
             )
         except ValueError:
             raise Untrusted("the answer holds a nonce that the master cannot have made") from None
-        wait = int(parts.query.removeprefix("wait=") or 0)
+        wait = int(parts.query.removeprefix("wait=")) if parts.query.startswith("wait=") else 0
         request = self._http.build_request(
             parts.method, self._origin + target, content=parts.body, headers={**extra, **signed},
             timeout=httpx.Timeout(SECONDS, read=SECONDS + wait),

@@ -119,6 +119,21 @@ class LineAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class LineAsk:
+    """POST /v1/follower/lines/{name}/renew and .../rollover: the host has its line issued anew, now."""
+
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineTold:
+    """The answer: the line's full name on the master, and what the master does now, in its own words."""
+
+    line: str
+    standing: str
+
+
+@dataclass(frozen=True, slots=True)
 class VersionContent:
     """GET /v1/follower/lines/{name}/versions/{n}: file contents by logical name; each hash stands in the manifest."""
 
@@ -176,6 +191,8 @@ Message = (
     | LineWish
     | RehearsalWish
     | LineAnswer
+    | LineAsk
+    | LineTold
     | VersionContent
     | KeyChange
     | DeploymentReport

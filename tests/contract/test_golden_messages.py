@@ -126,6 +126,8 @@ MESSAGES: Mapping[str, Message] = {
     ),
     "line-wish.json": messages.LineWish(("shop.example.org", "*.shop.example.org"), {"ecdsa-p256": CSR}),
     "line-wish-of-the-operators.json": messages.LineWish(None, {"ecdsa-p256": CSR}),
+    "line-ask.json": messages.LineAsk(1_795_176_000_123),
+    "line-told.json": messages.LineTold("shop@web-7", "version 3 is live; asked for by hand"),
     "line-answer.json": messages.LineAnswer("shop@web-7", "waiting", ("shop.example.org", "*.shop.example.org")),
     "version-content.json": messages.VersionContent("shop", 3, {CHAIN_FILE: CHAIN}),
     "version-content-shared.json": messages.VersionContent("shop", 3, {CHAIN_FILE: CHAIN, KEY_FILE: SEALED}),

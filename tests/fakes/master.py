@@ -27,6 +27,8 @@ from certline_shared.messages import (
     EnrolRequest,
     KeyChange,
     LineAnswer,
+    LineAsk,
+    LineTold,
     LineWish,
     Problem,
     Report,
@@ -101,6 +103,7 @@ class FakeMaster:
         self.takes_back = False  # what a host hands back after it was restored
         self.takes_keys = True
         self.sequences: list[int | None] = []  # of changing requests
+        self.refuses: dict[str, str] = {}  # what a host may not ask for, and why
         self.revoked = False
         self.suspended = ""  # why
         self.requests: list[str] = []  # "GET /path?query"
@@ -340,6 +343,9 @@ class FakeMaster:
                 wish = messages.decode(LineWish, parts.body)
                 self.sequences.append(wish.seq)
                 return self._put(name, wish)
+            case ("POST", "lines", name, ("renew" | "rollover") as what):
+                self.sequences.append(messages.decode(LineAsk, parts.body).seq)
+                return self._ask_line(name, what)
             case ("POST", "keys"):
                 return self._change_keys(parts.body)
             case ("GET", "lines", name, "versions", number):
@@ -378,13 +384,23 @@ class FakeMaster:
         if wish.names is None and name not in self.lines:
             return _problem(404, "not-found", "no such line")
         line = self.lines.setdefault(name, Line(wish.names or ()))
-        changed = _asked_for(line.csrs) != _asked_for(wish.csrs) or (wish.names is not None and line.names != wish.names)
+        changed = _asked_for(line.csrs) != _asked_for(wish.csrs) or (
+            wish.names is not None and line.names != wish.names
+        )
         line.csrs, line.names, line.key_types = wish.csrs, wish.names or line.names, tuple(wish.csrs)
         line.next_csrs = {**line.next_csrs, **wish.next_csrs}
         if self.issue_at_once and changed:
             self.issue(name)
         self.lock.notify_all()
         return Reply(200, messages.encode(LineAnswer(f"{name}@host", "waiting", line.names)))
+
+    def _ask_line(self, name: str, what: str) -> Reply:
+        if name not in self.lines:
+            return _problem(404, "not-found", "no such line")
+        if what in self.refuses:
+            return _problem(409, "conflict", self.refuses[what])
+        self.issue(name)
+        return Reply(200, messages.encode(LineTold(f"{name}@host", "asked for by hand")))
 
     def _version(self, name: str, number: int) -> Reply:
         line = self.lines.get(name)

@@ -91,6 +91,8 @@ ROWS: dict[str, Row] = {
     "PUT /v1/follower/lines/{name}": of_follower(200, 422, 422),  # {} asks for nothing new of a line that is there
     "GET /v1/follower/lines/{name}/versions/{number}": of_follower(),
     "PUT /v1/follower/lines/{name}/versions/{number}": of_follower(422),  # BODIES has one of another line
+    "POST /v1/follower/lines/{name}/renew": of_follower(),
+    "POST /v1/follower/lines/{name}/rollover": of_follower(),
     "POST /v1/follower/reports": of_followers(400),
     "POST /v1/follower/keys": of_followers(400),
     "GET /v1/whoami": read(),

@@ -32,6 +32,8 @@ MESSAGES: Mapping[Operation, tuple[type | None, type | None]] = {  # what is sen
     ("PUT", "/v1/follower/lines/{name}"): (messages.LineWish, messages.LineAnswer),
     ("GET", "/v1/follower/lines/{name}/versions/{number}"): (None, messages.VersionContent),
     ("PUT", "/v1/follower/lines/{name}/versions/{number}"): (messages.VersionContent, None),
+    ("POST", "/v1/follower/lines/{name}/renew"): (messages.LineAsk, messages.LineTold),
+    ("POST", "/v1/follower/lines/{name}/rollover"): (messages.LineAsk, messages.LineTold),
     ("POST", "/v1/follower/reports"): (messages.Report, None),
     ("POST", "/v1/follower/keys"): (messages.KeyChange, None),
     ("POST", "/v1/followers/{name}/receipt"): (bundles.SignedReceipt, None),

@@ -9,6 +9,7 @@ from certline_master.api import (
     examples,
     handed_back,
     key_changes,
+    line_asks,
     manifests,
     rehearsals,
     reports,
@@ -88,6 +89,20 @@ def hand_back(
     """Taken only after the master went back in time, for a line of this host alone, and higher than what it knows."""
     handed_back.take(services, caller, name, number, incoming.body)
     return Response(status_code=204)
+
+
+@router.post("/v1/follower/lines/{name}/renew", summary="Have this host's line issued anew", **examples.RENEW)
+def renew(name: Local, services: Here, caller: By, incoming: Raw) -> Response:
+    """A line that other hosts have too is the operator's to renew."""
+    return Response(encode(line_asks.renew(services, caller, name, incoming)), media_type=JSON)
+
+
+@router.post(
+    "/v1/follower/lines/{name}/rollover", summary="Have this host's line use its next key", **examples.ROLLOVER
+)
+def rollover(name: Local, services: Here, caller: By, incoming: Raw) -> Response:
+    """Refused while clients may keep pins without the next key, and for a key that other hosts have too."""
+    return Response(encode(line_asks.rollover(services, caller, name, incoming)), media_type=JSON)
 
 
 @router.post("/v1/follower/reports", summary="Report what is installed", status_code=204, **examples.REPORT)

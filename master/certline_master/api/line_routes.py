@@ -139,7 +139,7 @@ class Issued:
     "/{name}/issue",
     summary="Look at a line now; with force, issue whatever the age",
     **shown(
-        {"line": "shop", "standing": "asked for by an operator"},
+        {"line": "shop", "standing": "asked for by hand"},
         body={"force": True},
         schema="IssueBody",
         needed=False,

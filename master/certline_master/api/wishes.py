@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
 from certline_master.api.problems import Refused
@@ -69,6 +69,24 @@ def line_called(local: str, caller: Caller, lines: Mapping[str, Line]) -> Line |
     return next((line for line in called if line and line.follower_id in (caller.follower_id, None)), None)
 
 
+def put_off(services: Services, records: Records, caller: Caller, line: Line) -> Refused | None:
+    """Where this follower caused as many orders in a day as it may: until when it is put off, which is on record."""
+    since, follower = services.clock.now() - DAY, f"follower:{caller.name}"
+    caused = records.versions.ordered_since(caller, caller.follower_id or "", since)
+    if line.follower_id is None:
+        here = records.versions.all(SYSTEM, line.id)
+        caused = sorted([*caused, *(version.created for version in here if version.created > since)])
+    if len(caused) < MOST_ORDERS_A_DAY:
+        return None
+    text = f"{MOST_ORDERS_A_DAY} orders in a day are the most that one follower may cause"
+    last = records.events.all(SYSTEM, subject=follower, limit=1)
+    if not (last and last[0].kind == "wish.put_off"):
+        said, data = f"{caller.name} asks for line {line.name}, but {text}", {"line": line.name}
+        records.events.add(caller, "wish.put_off", follower, said, now=services.clock.now(), data=data)
+    seconds = (caused[-MOST_ORDERS_A_DAY] + DAY - services.clock.now()).total_seconds()
+    return Refused("too-many-requests", text, headers={"Retry-After": str(max(1, ceil(seconds)))})
+
+
 @dataclass(frozen=True, slots=True)
 class _Recording:
     """One wish on its way into the store, inside a transaction."""
@@ -95,29 +113,10 @@ class _Recording:
         self._check_csrs(line)
         fresh, changed = self._fresh_csrs(former), _differs(former, line)
         orders = changed or any(csr.slot is Slot.CURRENT for csr in fresh)
-        until = self._full_until() if orders else None
-        if until is not None:
-            return self._put_off(line, until)
+        if orders and (refusal := put_off(self.services, self.records, self.caller, line)):
+            return refusal
         self._write(line, fresh, changed=changed)
         return self._answer(line)
-
-    def _full_until(self) -> datetime | None:
-        """When this follower may cause an order again; None while it may."""
-        since = self.services.clock.now() - DAY
-        ordered = self.records.versions.ordered_since(self.caller, self.caller.follower_id or "", since)
-        return ordered[-MOST_ORDERS_A_DAY] + DAY if len(ordered) >= MOST_ORDERS_A_DAY else None
-
-    def _put_off(self, line: Line, until: datetime) -> Refused:
-        text = f"{MOST_ORDERS_A_DAY} orders in a day are the most that one follower may cause"
-        last = self.records.events.all(SYSTEM, subject=f"follower:{self.caller.name}", limit=1)
-        if not (last and last[0].kind == "wish.put_off"):
-            said = f"{self.caller.name} asks for line {line.name}, but {text}"
-            now, data = self.services.clock.now(), {"line": line.name}
-            self.records.events.add(
-                self.caller, "wish.put_off", f"follower:{self.caller.name}", said, now=now, data=data
-            )
-        seconds = max(1, ceil((until - self.services.clock.now()).total_seconds()))
-        return Refused("too-many-requests", text, headers={"Retry-After": str(seconds)})
 
     def _former(self) -> Line | None:
         try:

@@ -52,6 +52,8 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("PUT", "/v1/follower/lines/{name}"): Role.FOLLOWER,
     ("GET", "/v1/follower/lines/{name}/versions/{number}"): Role.FOLLOWER,
     ("PUT", "/v1/follower/lines/{name}/versions/{number}"): Role.FOLLOWER,
+    ("POST", "/v1/follower/lines/{name}/renew"): Role.FOLLOWER,
+    ("POST", "/v1/follower/lines/{name}/rollover"): Role.FOLLOWER,
     ("POST", "/v1/follower/reports"): Role.FOLLOWER,
     ("POST", "/v1/follower/keys"): Role.FOLLOWER,
     ("GET", "/v1/whoami"): Role.VIEWER,

@@ -278,7 +278,7 @@ def _reason_by_age(line: Line, live: Version, now: datetime) -> str | None:
         return f"renewal: {due[0].reason}"
     if any(c.not_after and c.not_after <= now for c in live.certificates):
         return "it has expired"
-    return "asked for by an operator" if line.forced else None
+    return "asked for by hand" if line.forced else None
 
 
 def _new_key(snapshot: LineSnapshot, live: Version) -> str | None:

@@ -195,7 +195,7 @@ def test_a_certificate_that_no_longer_fits_the_wish_is_replaced(change: dict[str
 
 
 def test_force_issues_whatever_the_age() -> None:
-    assert opened(with_versions(live(), forced=True)).reason == "asked for by an operator"
+    assert opened(with_versions(live(), forced=True)).reason == "asked for by hand"
 
 
 SOON = Failure(FailureClass.RETRY_SOON, "no such record")
