@@ -17,7 +17,7 @@ def opened(host: Host, signed: SignedManifest, *, now: datetime | None = None) -
     (protocol, section 6).
     """
     floor = max(host.state.epoch, host.identity.epoch)
-    return manifests.open_signed(
+    manifest = manifests.open_signed(
         signed,
         keys=host.identity.signing_keys,
         follower_id=host.identity.follower_id,
@@ -25,6 +25,7 @@ def opened(host: Host, signed: SignedManifest, *, now: datetime | None = None) -
         serial=host.state.serial if host.state.epoch == floor else 0,
         now=now,
     )
+    return replace(manifest, lines=manifest.rehearsals) if host.settings.rehearsal else manifest
 
 
 def check_versions(host: Host, manifest: Manifest) -> None:

@@ -36,7 +36,8 @@ EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 """What may happen to a line on this host, each with its own placeholders: acmebot's events of files and keys, the two
 of Let's Encrypt Tiny, and what the master tells."""
 
-COMMON = ("line", "version")
+TEST = "test"  # the placeholder that is empty but in a rehearsal
+COMMON = ("line", "version", TEST)
 NAMES = ("domains_cn", "domains_all")
 SPREAD: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "upload_certs": ("certs",),
@@ -53,7 +54,7 @@ _MASTERS = (
     "set_dns_challenge", "clear_dns_challenge", "dns_zone_update", "set_http_challenge", "clear_http_challenge",
     "prepare", "order_issued", "order_failed",
 )  # fmt: skip
-_SECTION = ("lines", "timeout", "required", *command_settings.KEYS)
+_SECTION = ("lines", "timeout", "required", "rehearse", *command_settings.KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Action:
     timeout: float = 60
     required: bool = False  # what it is for does not count as installed before it ended well
     around: Surroundings = AS_WE_ARE
+    rehearse: bool = True  # a rehearsal runs it too
 
     @property
     def tag(self) -> str:
@@ -169,7 +171,7 @@ def _actions(table: Table, section: str, event: str) -> list[Action]:
 
 
 def _told(table: Table, own: Table, section: str, event: str) -> Action:
-    own.only("command", "timeout", "required", *command_settings.KEYS)
+    own.only("command", "timeout", "required", "rehearse", *command_settings.KEYS)
     return _action(table, own, section, event, _vector(own, "command", own.raw("command")))
 
 
@@ -188,7 +190,7 @@ def _action(table: Table, own: Table, section: str, event: str, words: tuple[str
     if any("{passphrase}" in word for word in words):
         fault = "a passphrase is never an argument, others could see it: {passphrase_fd} is the number of a file"
         raise own.fault(field, f"{fault} descriptor to read it from")
-    single = (*COMMON, "domains_cn", *EVENTS[event]) if event in EVENTS else ()
+    single = (*COMMON, "domains_cn", *EVENTS[event]) if event in EVENTS else (TEST,)
     several = ("domains_all",) if event in EVENTS else (*NAMES, *SPREAD[event])
     try:
         placeholders.check(words, single=single, several=several)
@@ -196,8 +198,9 @@ def _action(table: Table, own: Table, section: str, event: str, words: tuple[str
         raise own.fault(field, str(error)) from None
     around = command_settings.surroundings(table)
     timeout = table.number("timeout", 60, 0.1, 86_400)
-    required = table.flag("required", default=False)
+    required, rehearse = table.flag("required", default=False), table.flag("rehearse", default=True)
     if own is not table:
         around = command_settings.surroundings(own, around)
         timeout, required = own.number("timeout", timeout, 0.1, 86_400), own.flag("required", default=required)
-    return Action(section, event, words, timeout, required, around)
+        rehearse = own.flag("rehearse", default=rehearse)
+    return Action(section, event, words, timeout, required, around, rehearse)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from certline_follower import happenings, undoing
 from certline_follower.hook_planning import RunHook
-from certline_follower.hook_settings import SPREAD
+from certline_follower.hook_settings import SPREAD, TEST
 from certline_follower.host import Host, StepFailed, StepVoid, StepWarned, log
 from certline_follower.state import Debt
 from certline_shared import placeholders, running
@@ -29,7 +29,7 @@ def run(host: Host, step: RunHook) -> None:
     failpoint("hook.running")
     try:
         with _passphrase(host, step) as passed:
-            done = _started(step, passed)
+            done = _started(host, step, passed)
     except (OSError, ValueError) as error:
         done = Ended(False, str(error))
     failpoint("hook.ran")
@@ -42,10 +42,10 @@ def run(host: Host, step: RunHook) -> None:
     log.info("%s: %s", action.name, done.detail)
 
 
-def _started(step: RunHook, passed: Sequence[int]) -> Ended:
-    action = step.action
+def _started(host: Host, step: RunHook, passed: Sequence[int]) -> Ended:
+    action, test = step.action, TEST if host.settings.rehearsal else ""
     return running.run(
-        placeholders.filled(action.words, {**step.values, "passphrase_fd": "".join(map(str, passed))}),
+        placeholders.filled(action.words, {**step.values, TEST: test, "passphrase_fd": "".join(map(str, passed))}),
         timeout=action.timeout,
         env={"CERTLINE_EVENT": action.event, "CERTLINE_LINES": " ".join(step.lines), "CERTLINE_CAUSE": step.tag},
         around=action.around,

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from certline_follower import command_settings
@@ -29,6 +29,7 @@ class Target:
     sni: str | None = None
     starttls: StartTls | None = None
     line: str | None = None
+    rehearse: bool = field(default=False, repr=False)  # a rehearsal looks there too
 
     @property
     def connect(self) -> str:
@@ -48,6 +49,7 @@ class Service:
     probe_seconds: float = 30.0
     windows: tuple[Window, ...] = ()
     around: Surroundings = AS_WE_ARE
+    rehearse: bool = True  # a rehearsal checks and reloads it too
 
     def targets(self, line: str) -> tuple[Target, ...]:
         """Where that line is looked for."""
@@ -121,7 +123,7 @@ def read_windows(table: Table) -> tuple[Window, ...]:
 def _service(table: Table, name: str) -> Service:
     check_name(table, name, name, "service")
     service = table.table(name)
-    keys = ("reload", "check", "timeout", "on_failure", "probe", "probe_seconds", "windows")
+    keys = ("reload", "check", "timeout", "on_failure", "probe", "probe_seconds", "windows", "rehearse")
     service.only(*keys, *command_settings.KEYS)
     reload, check = argv(service, "reload"), argv(service, "check")
     probes = tuple(_target(probe) for probe in service.tables("probe"))
@@ -131,18 +133,22 @@ def _service(table: Table, name: str) -> Service:
         raise service.fault("reload", f'is missing: write reload = ["systemctl", "reload", "{name}"]')
     on_failure = cast("OnFailure", service.choice("on_failure", get_args(OnFailure)) or "rollback")
     timeout, probe_seconds = service.number("timeout", 60, 0.1, 3600), service.number("probe_seconds", 30, 0, 3600)
-    around = command_settings.surroundings(service)
-    return Service(name, reload, check, timeout, on_failure, probes, probe_seconds, read_windows(service), around)
+    around, rehearse = command_settings.surroundings(service), service.flag("rehearse", default=True)
+    return Service(
+        name, reload, check, timeout, on_failure, probes, probe_seconds, read_windows(service), around, rehearse
+    )
 
 
 def _target(probe: Table) -> Target:
-    probe.only("connect", "sni", "starttls", "line")
+    probe.only("connect", "sni", "starttls", "line", "rehearse")
     text = probe.needed_text("connect", "127.0.0.1:443")
     found = _CONNECT.fullmatch(text)
     if found is None or not 1 <= int(found["port"]) <= 65_535:
         raise probe.fault("connect", f'{text!r} is no address with a port: write "127.0.0.1:443" or "[::1]:443"')
     starttls = cast("StartTls | None", probe.choice("starttls", get_args(StartTls)))
-    return Target(found["v6"] or found["host"], int(found["port"]), _sni(probe), starttls, probe.text("line"))
+    host, port = found["v6"] or found["host"], int(found["port"])
+    rehearse = probe.flag("rehearse", default=False)
+    return Target(host, port, _sni(probe), starttls, probe.text("line"), rehearse=rehearse)
 
 
 def _sni(probe: Table) -> str | None:

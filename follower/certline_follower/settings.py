@@ -61,6 +61,7 @@ class Settings:
     windows: tuple[Window, ...] = ()  # of lines whose services have none of their own
     rotate_keys_days: float | None = None  # how old this host's own keys may get; None: changed only on command
     hooks: Hooks = NO_HOOKS
+    rehearsal: bool = False  # of these lines, beside what is in use, see rehearsal_settings.py
 
 
 def find(config: str | None, cwd: Path, system: Path = SYSTEM_FOLDER) -> Path:
