@@ -13,8 +13,9 @@ from certline_master.domain.deployment import NotDeployed, Standing, not_deploye
 from certline_master.domain.line_settings import LineSetting
 from certline_master.domain.model import LineSnapshot
 from certline_master.domain.placement import live_version, wanted_requests
-from certline_master.domain.planning import plan, renewals_of
+from certline_master.domain.planning import plan
 from certline_master.domain.ports import Records
+from certline_master.domain.reasons import renewals_of
 from certline_master.domain.troubles import standing_with, why_failing
 from certline_shared.names import display
 

@@ -21,7 +21,7 @@ from certline_master.domain.model import (
     VersionState,
     Zone,
 )
-from certline_master.domain.planning import renewal_of
+from certline_master.domain.reasons import renewal_of
 from certline_shared.names import display
 
 

@@ -13,8 +13,8 @@ from certline_master.domain.key_faults import key_faults
 from certline_master.domain.line_options import option_faults
 from certline_master.domain.model import Custody, HttpName, Owner, Zone
 from certline_master.domain.outbound import BadHost, host_of
-from certline_master.domain.planning import NoProfile, choose_profile
 from certline_master.domain.pointers import pointer
+from certline_master.domain.profiles import NoProfile, choose_profile
 from certline_master.domain.rollout_faults import rollout_faults
 from certline_shared.names import BadName, base, check_object_name, is_wildcard, normalise, normalise_all
 

@@ -10,8 +10,8 @@ from certline_master.domain.dane_faults import tlsa_warnings
 from certline_master.domain.errors import Fault
 from certline_master.domain.fleet import Current, DesiredFleet, DesiredLine, Scope
 from certline_master.domain.orders_caused import default_issuer
-from certline_master.domain.planning import NoProfile, choose_profile
 from certline_master.domain.pointers import pointer
+from certline_master.domain.profiles import NoProfile, choose_profile
 from certline_master.domain.renewal import LAST_CHANCE, before_expiry, policy_of
 
 MOST_LISTED = 4

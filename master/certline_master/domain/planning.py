@@ -4,30 +4,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certline_master.domain import going_back, rollover, staging
+from certline_master.domain import rollover, staging
+from certline_master.domain.failing import STUCK, held_back_until
 from certline_master.domain.model import (
     Certificate,
     Custody,
-    FailureClass,
     Follower,
     FollowerState,
     Line,
     LineCsr,
     LineSnapshot,
-    Renewal,
     Slot,
     Version,
     VersionState,
 )
 from certline_master.domain.placement import names_without_grant
+from certline_master.domain.profiles import NoProfile, choose_profile
+from certline_master.domain.reasons import live_of, reason_by_age, reason_to_issue, renewals_of
 from certline_master.domain.rehearsal import EndRehearsal, is_rehearsal, over_at
-from certline_master.domain.renewal import by_policy, without_window
 from certline_master.domain.wish import (
     MakeRequest,
     PauseLine,
     StopOrder,
     asks_changed,
-    custody_changed,
     fitting_next,
     fitting_requests,
     is_for_this_wish,
@@ -35,15 +34,8 @@ from certline_master.domain.wish import (
     nobody_pulls,
     superseded,
     under_way,
-    went_back,
 )
 from certline_shared.names import display
-
-LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
-"""Pauses after the first, second ... failure in a row, as Let's Encrypt's integration guide asks."""
-
-STUCK = timedelta(days=1)
-"""How long until a fault that somebody has to mend is tried again unasked."""
 
 CROWDED = timedelta(seconds=2)
 LONG_CROWDED = timedelta(minutes=10)
@@ -97,27 +89,6 @@ class Plan:
     standing: str
 
 
-class NoProfile(Exception):
-    """The profile to ask for cannot be told."""
-
-
-def choose_profile(wished: str | None, offered: tuple[str, ...]) -> str:
-    """The profile to send: the wished one, else the only one, else `classic`; "" when the directory lists none.
-
-    Raises NoProfile, listing what is offered (draft-ietf-acme-profiles: one not listed should not be asked for).
-    """
-    if wished and wished in offered:
-        return wished
-    listed = ", ".join(offered) or "none"
-    if wished:
-        raise NoProfile(f"the issuer does not offer the profile {wished!r}; it offers {listed}")
-    if len(offered) <= 1:
-        return offered[0] if offered else ""
-    if "classic" in offered:
-        return "classic"
-    raise NoProfile(f"the issuer offers several profiles and none is configured; choose one of {listed}")
-
-
 def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     """Decide on one line. What is staged goes live in any case: its hosts may have been told when."""
     step = staging.next_step(snapshot, now)
@@ -130,7 +101,7 @@ def plan(snapshot: LineSnapshot, now: datetime) -> Plan:
 
 def _rehearse(snapshot: LineSnapshot, now: datetime) -> Plan:
     """One certificate, which is never renewed; then its end."""
-    over, live = over_at(snapshot.line), _live(snapshot)
+    over, live = over_at(snapshot.line), live_of(snapshot)
     if over <= now:
         return Plan((EndRehearsal(),), None, EndRehearsal().reason)
     is_had = live is not None and is_for_this_wish(live, snapshot)
@@ -151,9 +122,9 @@ def _plan(snapshot: LineSnapshot, now: datetime) -> Plan:
     running = under_way(snapshot)
     if running:
         return _wait_for(running, snapshot, now)
-    live = _live(snapshot)
-    reason = _reason_to_issue(snapshot, live, now)
-    renews = live is not None and _reason_by_age(snapshot.line, live, now) is not None
+    live = live_of(snapshot)
+    reason = reason_to_issue(snapshot, live, now)
+    renews = live is not None and reason_by_age(snapshot.line, live, now) is not None
     verdict = rollover.judge(snapshot, live, now, renews=renews)
     rolls = verdict.reason if verdict.reason and not rollover.is_rolling(snapshot) else None
     if live is not None and rolls is None and (reason is None or (renews and _is_followed(snapshot, live, now))):
@@ -199,7 +170,7 @@ def _roll(snapshot: LineSnapshot, live: Version | None, why: str, reason: str | 
     csrs, line = fitting_next(snapshot), snapshot.line
     missing = tuple(sorted(set(line.key_types) - {csr.key_type for csr in csrs}))
     if not missing:
-        held_back = _held_back_until(snapshot, now)
+        held_back = held_back_until(snapshot, now)
         if held_back:
             return Plan((), held_back[0], f"{why}; tried again at {held_back[0]:%Y-%m-%d %H:%M} UTC: {held_back[1]}")
         return _open(snapshot, live, csrs, why, now, slot=Slot.NEXT)
@@ -246,58 +217,6 @@ def _hindrance_of(line: Line, follower: Follower) -> str | None:
     return f"follower {follower.name} has no grant for {', '.join(map(display, missing))}" if missing else None
 
 
-def _live(snapshot: LineSnapshot) -> Version | None:
-    return next((version for version in snapshot.versions if version.state is VersionState.LIVE), None)
-
-
-def _reason_to_issue(snapshot: LineSnapshot, live: Version | None, now: datetime) -> str | None:
-    line = snapshot.line
-    if live is None:
-        newest = snapshot.versions[0].state if snapshot.versions else None
-        return "the last one was revoked" if newest is VersionState.REVOKED else "the first certificate"
-    if went_back(live, snapshot):
-        return _new_key(snapshot, live) or _reason_by_age(line, live, now)
-    held = {certificate.key_type: certificate for certificate in live.certificates}
-    names = set(live.certificates[0].names)
-    if names != set(line.names):
-        return f"the names changed: {_difference(names, set(line.names))}"
-    if set(held) != set(line.key_types):
-        return "the key types changed"
-    new_key = _new_key(snapshot, live)
-    if new_key:
-        return new_key
-    asked = asks_changed(live, snapshot)
-    if asked:
-        return asked
-    return _reason_by_age(line, live, now)
-
-
-def _reason_by_age(line: Line, live: Version, now: datetime) -> str | None:
-    due = [renewal for renewal in renewals_of(live, line) if renewal.at <= now]
-    if due:
-        return f"renewal: {due[0].reason}"
-    if any(c.not_after and c.not_after <= now for c in live.certificates):
-        return "it has expired"
-    return "asked for by hand" if line.forced else None
-
-
-def _new_key(snapshot: LineSnapshot, live: Version) -> str | None:
-    """Why the live version's key is not the one to be used."""
-    changed = custody_changed(live, snapshot)
-    if changed:
-        return changed
-    held = {certificate.key_type: certificate.spki_sha256 for certificate in live.certificates}
-    if snapshot.line.custody is Custody.MASTER:
-        return None if snapshot.current_keys.issuperset(held.values()) else "the key is replaced"
-    differs = any(csr.spki_sha256 != held.get(csr.key_type) for csr in fitting_requests(snapshot))
-    return "the follower has a new key" if differs else None
-
-
-def _difference(old: set[str], new: set[str]) -> str:
-    parts = [f"+{name}" for name in sorted(new - old)] + [f"-{name}" for name in sorted(old - new)]
-    return " ".join(parts)
-
-
 def _watch(line: Line, live: Version, now: datetime) -> Plan:
     asks = tuple(AskRenewalInfo(c) for c in live.certificates if _check_due(c, now))
     renewals = renewals_of(live, line)
@@ -307,23 +226,6 @@ def _watch(line: Line, live: Version, now: datetime) -> Plan:
         first = min(renewals, key=lambda renewal: renewal.at)
         standing += f"; renews {first.at:%Y-%m-%d %H:%M} UTC: {first.reason}"
     return Plan(asks, min((when for when in looks if when > now), default=None), standing)
-
-
-def renewals_of(live: Version, line: Line) -> list[Renewal]:
-    """When each certificate is to be renewed, by the line's policy, as far as it is known."""
-    return [renewal for one in live.certificates if (renewal := renewal_of(one, line))]
-
-
-def renewal_of(certificate: Certificate, line: Line) -> Renewal | None:
-    """Of a certificate that may not be asked about any more the time follows from its lifetime: its successor's order
-    may have failed.
-    """
-    if certificate.not_before is None or certificate.not_after is None:
-        return certificate.renewal
-    chosen = certificate.renewal
-    if chosen is None and certificate.replaced:
-        chosen = without_window(certificate.not_before, certificate.not_after, next_check=None)
-    return by_policy(chosen, line.options, certificate.not_before, certificate.not_after) if chosen else None
 
 
 def _check_due(certificate: Certificate, now: datetime) -> bool:
@@ -343,7 +245,7 @@ def _issue(snapshot: LineSnapshot, live: Version | None, reason: str, now: datet
         keep = _watch(snapshot.line, live, now) if live else Plan((), None, "")
         whose = f"the request of follower {snapshot.follower.name}" if snapshot.follower else "its request"
         return Plan(keep.actions, keep.next_look, f"{reason}; waiting for {whose}")
-    held_back = _held_back_until(snapshot, now)
+    held_back = held_back_until(snapshot, now)
     if held_back:
         until, why = held_back
         return Plan((), until, f"{reason}; tried again at {until:%Y-%m-%d %H:%M} UTC: {why}")
@@ -385,25 +287,3 @@ def _replaceable(live: Version | None, snapshot: LineSnapshot, now: datetime) ->
         fresh = certificate.not_after is not None and certificate.not_after > now
         if fresh and not certificate.replaced and set(certificate.names) & set(snapshot.line.names):
             yield certificate
-
-
-def _held_back_until(snapshot: LineSnapshot, now: datetime) -> tuple[datetime, str] | None:
-    """When the next try may be made after failures in a row with this very wish, and the last one's reason."""
-    if snapshot.line.forced:
-        return None
-    if (until := going_back.held_until(snapshot, _live(snapshot), now)) is not None:
-        return until, going_back.WHY_HELD
-    failed = [v for v in snapshot.versions if v.state is VersionState.FAILED and is_for_this_wish(v, snapshot)]
-    if not failed or failed[0].failure is None:
-        return None
-    last = failed[0].failure
-    ended = failed[0].ended or failed[0].created
-    pause = STUCK if _somebody_must_act(last.failure) else LADDER[min(len(failed), len(LADDER)) - 1]
-    until = max(ended + pause, last.retry_at or ended)
-    if last.failure is FailureClass.RETRY_AT and last.retry_at:
-        until = last.retry_at
-    return (until, last.detail) if until > now else None
-
-
-def _somebody_must_act(failure: FailureClass) -> bool:
-    return failure in (FailureClass.FIX_CONFIGURATION, FailureClass.NEEDS_PERSON)

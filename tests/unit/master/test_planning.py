@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certline_master.domain import renewal as renewals
+from certline_master.domain.failing import LADDER
 from certline_master.domain.model import (
     Certificate,
     Failure,
@@ -25,15 +26,8 @@ from certline_master.domain.model import (
     Version,
     VersionState,
 )
-from certline_master.domain.planning import (
-    LADDER,
-    AskRenewalInfo,
-    LookAtDirectory,
-    NoProfile,
-    OpenVersion,
-    choose_profile,
-    plan,
-)
+from certline_master.domain.planning import AskRenewalInfo, LookAtDirectory, OpenVersion, plan
+from certline_master.domain.profiles import NoProfile, choose_profile
 from certline_shared.keys import KeyType
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
