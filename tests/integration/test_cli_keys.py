@@ -86,3 +86,34 @@ def test_with_yes_it_is_done_without_asking_and_may_be_repeated(certline: Comman
 
 def test_now_without_stolen_is_refused(certline: Commands) -> None:
     assert "--now is for --stolen" in certline("follower", "revoke", "web-1", "--now", "--yes").refused(2)
+
+
+def test_what_a_rollover_would_say_is_shown_with_the_pins_in_both_spellings(certline: Commands) -> None:
+    shown = certline("key", "show", "shop").well().out
+    (made, *_) = certline.json("key", "show", "shop")["keys"]
+    assert f"pin-sha256  {made['slot']} ecdsa-p256  {made['pin_sha256']}" in shown
+    assert "rollover  possible" in shown
+    assert "policy    kept over renewals" in shown
+
+
+def test_without_names_nothing_is_rolled_over_or_revoked(certline: Commands) -> None:
+    """2.1, 35."""
+    for command, said in (("rollover", "--all"), ("revoke", "NAME"), ("forget shop", "--previous")):
+        ended = certline("key", *command.split())
+        assert ended.code == 2
+        assert said in ended.err
+
+
+def test_a_key_without_a_live_version_has_nothing_to_roll_over_or_to_revoke(certline: Commands) -> None:
+    assert "nothing to roll over" in certline("key", "rollover", "shop", "shop").refused(3)
+    assert "nothing to revoke" in certline("key", "revoke", "shop").refused(3)
+    assert "there is no key 'nothing'" in certline("key", "revoke", "shop", "nothing").refused(3)
+
+
+def test_all_keys_without_a_live_version_are_none(certline: Commands) -> None:
+    assert certline.json("key", "rollover", "--all") == []
+
+
+def test_former_keys_that_are_not_there_are_forgotten_without_a_word_when_quiet(certline: Commands) -> None:
+    assert certline("key", "forget", "shop", "--previous").well().out == "shop: 0 former keys forgotten\n"
+    assert certline("key", "forget", "shop", "--previous", "--quiet").well().out == ""
