@@ -175,3 +175,24 @@ def test_a_file_that_is_no_request_is_told(folder: Path, reference: str, content
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+def test_a_key_says_more_than_the_defaults_and_less_than_the_line(folder: Path) -> None:
+    found = lines(
+        folder,
+        """
+        defaults: {renew_before: 30d, profile: classic, key_types: [rsa-2048]}
+        keys:
+          shared: {renew_before: 20d, profile: null}
+        lines:
+          one: {follower: b, names: [a.example], key: shared}
+          two: {follower: b, names: [b.example], key: shared, renew_before: 10d}
+        """,
+    )
+
+    assert found["one"]["options"]["renew_before"] == "20d"
+    assert found["one"]["options"]["inherited"] == {"key_types": "defaults", "profile": "off", "renew_before": "key"}
+    assert found["one"]["key_types"] == ["rsa-2048"]
+    assert "profile" not in found["one"]
+    assert found["two"]["options"]["renew_before"] == "10d"
+    assert found["two"]["options"]["inherited"] == {"key_types": "defaults", "profile": "off"}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certline_master.domain.fleet import FILE, Current, DesiredFleet, DesiredIssuer, DesiredLine, Scope
+from certline_master.domain.fleet import FILE, Current, DesiredFleet, DesiredIssuer, DesiredKey, DesiredLine, Scope
 from certline_master.domain.fleet_faults import faults
 from certline_master.domain.fleet_warnings import Wished
 from certline_master.domain.model import Custody, Issuer, Line, LineOptions, Owner
@@ -209,3 +209,12 @@ def test_a_single_object_is_judged_beside_all_the_others() -> None:
     found = Wished(fleet, Current(issuers=(issuer,), lines=held), Scope(Owner.API, ("line", "shop-5")), NOW)
 
     assert "6 certificates" in told(found)["/lines/shop-5/names"]
+
+
+def test_a_key_and_a_line_of_one_name_are_refused_naming_it() -> None:
+    """2.1 line 3."""
+    fleet = replace(wished(PRIVATE, shop=line()).desired, keys={"shop": DesiredKey()})
+
+    found = {fault.field: fault.detail for fault in faults(fleet, Current(), FILE, ())}
+
+    assert "a line is called shop too" in found["/keys/shop"]
