@@ -15,6 +15,7 @@ from certline_follower.ending import FAILED
 from certline_follower.faults import InstallFault
 from certline_follower.host import Host, log
 from certline_follower.recovering import recover
+from certline_follower.rehearsals_asked import Rehearsals
 from certline_follower.state import StateError
 from certline_follower.turn import Outcome, turn
 from certline_shared.chance import Chance
@@ -89,6 +90,7 @@ def run(open_host: Callable[[], Host], signals: Signals) -> None:
 def _go_on(
     open_host: Callable[[], Host], host: Host, signals: Signals, pace: "Pace", requests: "Queue[Request]"
 ) -> None:
+    rehearsals = Rehearsals()
     while not signals.stop:
         if signals.reread:
             signals.reread = False
@@ -98,7 +100,7 @@ def _go_on(
             signals.asked = False
             answer(host, requests)
         try:
-            _one(host, pace)
+            _one(host, pace, rehearsals)
         except Woken:
             continue
     host.client.close()
@@ -140,10 +142,11 @@ def _reopened(open_host: Callable[[], Host], host: Host, signals: Signals) -> Ho
     return new
 
 
-def _one(host: Host, pace: "Pace") -> None:
+def _one(host: Host, pace: "Pace", rehearsals: Rehearsals) -> None:
     """One turn, and the pause after it. Raises Woken."""
     try:
         outcome = turn(host, pace.wait)
+        rehearsals.look(host)
     except (StateError, InstallFault, OSError) as error:
         log.error("%s", error)
         outcome = Outcome(failures=[str(error)], lost=True)

@@ -36,6 +36,7 @@ from certline_shared.messages import (
 )
 
 LONGEST_POLL = 55  # seconds
+LONGEST = 300.0  # seconds that certificates are waited for, where nobody says otherwise
 _SHORT = 1.0  # seconds between two looks where the master does not hold a request open
 _MOST_ERROR = 2_000  # characters, as the master takes them
 _TOO_OLD = "this master knows no rehearsals: it needs release 0.3.0 or newer"

@@ -193,3 +193,33 @@ def test_a_rehearsal_that_makes_no_sense_is_refused(stage: Stage, words: tuple[s
     stage.configure(OWN)
 
     assert stage.host.command(*words).code == USAGE
+
+
+def test_the_operator_has_all_hosts_of_all_lines_rehearse(stage: Stage, here: Bed) -> None:
+    wished = json.loads((stage.master.folder / "fleet.yaml").read_text())
+    wished["followers"]["web-2"] = {"grants": {"pull": ["mail"]}}
+    stage.master.set_fleet(wished)
+    stage.configure(OWN, OPERATORS)
+    other = here.enrolled(stage.master, "web-2")
+    other.configure(HostLine("mail", outputs={"combined": "mail.pem"}))
+    for host in (stage.host, other):
+        host.sync().well(CHANGED)
+        host.start()
+    ordered, before = Requests(stage.real).orders, everything(stage.host.tls, other.tls)
+
+    said = stage.master.command("line", "rehearse", "--all", "--output", "json", "--timeout", "40").well()
+
+    ended = {(one["line"], one["follower"]): one["well"] for one in json.loads(said.out)}
+    assert ended == {("mail", "web"): True, ("mail", "web-2"): True, ("www@web", "web"): True}
+    assert everything(stage.host.tls, other.tls) == before
+    assert Requests(stage.real).orders == ordered
+    assert Requests(stage.test).orders == 3
+
+
+def test_a_host_that_does_not_answer_is_told(stage: Stage) -> None:
+    stage.configure(OPERATORS)
+
+    done = stage.master.command("line", "rehearse", "mail", "--timeout", "0")
+
+    assert done.code == FAILED
+    assert "its host has not told how it ended" in done.out

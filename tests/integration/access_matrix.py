@@ -123,6 +123,7 @@ ROWS: dict[str, Row] = {
     "POST /v1/lines/{name}/revoke": change(),
     "POST /v1/lines/{name}/rollback": change(409),  # it has one version only
     "POST /v1/lines/{name}/rollover": change(),
+    "POST /v1/lines/{name}/rehearse": change(409),  # no issuer is there for tests
     "GET /v1/lines/{name}/tlsa": read(),
     "POST /v1/lines/{name}/tlsa/check": change(),
     "POST /v1/lines/{name}/tlsa/update": change(),

@@ -26,7 +26,7 @@ def record(services: Services, caller: Caller, local: str, wish: Wish) -> LineAn
     """Begin a rehearsal of a line, or take its requests; the same may be asked again. Raises Invalid, Conflict,
     NotGranted, NotFound and Refused.
     """
-    answer = services.store.write(lambda records: _Rehearsing(services, caller, records, local, wish).run())
+    answer = services.store.write(lambda records: Rehearsing(services, caller, records, local, wish).run())
     services.bell.ring("work")
     services.bell.ring(f"follower:{caller.follower_id}")
     return answer
@@ -63,7 +63,7 @@ def _subject(records: Records, caller: Caller, local: str, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rehearsing:
+class Rehearsing:
     """One wish for a rehearsal on its way into the store, inside a transaction."""
 
     services: Services
@@ -71,6 +71,7 @@ class _Rehearsing:
     records: Records
     local: str
     wish: Wish
+    asked_by: Caller | None = None  # an operator; None: the host itself
 
     @property
     def now(self) -> datetime:
@@ -114,7 +115,8 @@ class _Rehearsing:
         bare = Line(uuid, name, Owner.FOLLOWER, follower.id, names, key_types, issuer.id)
         begun = rehearsal_of(line, bare, self.now)
         self.records.lines.save(self.caller, begun)
-        text = f"{self.caller.name} rehearses it at {issuer.name}"
+        by = f", asked for by {self.asked_by.actor}" if self.asked_by else ""
+        text = f"{self.caller.name} rehearses it at {issuer.name}{by}"
         self._note(BEGAN, subject, text, {"follower": self.caller.name, "issuer": issuer.name, "names": list(names)})
         return begun
 
@@ -183,5 +185,5 @@ class _Rehearsing:
             raise Invalid(Fault(field, "the request is for a key that is in use: a rehearsal has keys of its own"))
 
     def _note(self, kind: str, subject: str, text: str, data: Mapping[str, object]) -> None:
-        self.records.events.add(self.caller, kind, subject, text, now=self.now, data=data)
+        self.records.events.add(self.asked_by or self.caller, kind, subject, text, now=self.now, data=data)
         self.services.limits.noted(self.caller.follower_id)

@@ -17,7 +17,7 @@ LATE = {
     "plan": ("fleet:plan", "Show what the fleet file would change."),
     "apply": ("fleet:apply", "Make the fleet as the file says."),
     "status": ("status:status", "Show how the fleet does."),
-    "line": ("line_versions:line", "Certificate lines: list, show, issue, revoke, rollback, rollover, history."),
+    "line": ("rehearsals:line", "Certificate lines: list, show, issue, rehearse, revoke, rollback, rollover, history."),
     "follower": ("admission:follower", "Followers: create, list, show, grant, suspend, revoke, delete ..."),
     "group": ("grants:group", "Groups of followers that share grants: list, show, grant, delete."),
     "token": ("tokens:token", "Admin tokens of people and scripts: create, list, rotate, revoke."),

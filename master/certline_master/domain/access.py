@@ -84,6 +84,7 @@ LEAST: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/lines/{name}/revoke"): Role.OPERATOR,
     ("POST", "/v1/lines/{name}/rollback"): Role.OPERATOR,
     ("POST", "/v1/lines/{name}/rollover"): Role.OPERATOR,
+    ("POST", "/v1/lines/{name}/rehearse"): Role.OPERATOR,
     ("GET", "/v1/lines/{name}/tlsa"): Role.VIEWER,
     ("POST", "/v1/lines/{name}/tlsa/check"): Role.OPERATOR,  # it asks name servers
     ("POST", "/v1/lines/{name}/tlsa/update"): Role.OPERATOR,
