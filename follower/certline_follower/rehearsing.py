@@ -193,6 +193,8 @@ def rehearse(host: Host, timeout: float) -> Result:
         outcomes.append(turn(host, wait=max(1, min(LONGEST_POLL, int(left)))))
         if not outcomes[-1].done and outcomes[-1].polled < _SHORT:
             host.pause(_SHORT)
+    if (away := outcomes[-1].away) is not None:
+        raise away
     result = _result(host, client, outcomes, refused, timeout)
     _tell(host, client, result)
     return result
@@ -233,8 +235,7 @@ def _errors(host: Host, refused: Mapping[str, str]) -> dict[str, str]:
 def _result(
     host: Host, client: Rehearsed, outcomes: list[Outcome], refused: Mapping[str, str], timeout: float
 ) -> Result:
-    away, errors = outcomes[-1].away, _errors(host, refused)
-    late = str(away) if away else f"no certificate within {timeout:g} s"
+    errors, late = _errors(host, refused), f"no certificate within {timeout:g} s"
     lines = tuple(_line_result(host, client, line, errors.get(line.name, late)) for line in host.settings.lines)
     known = {line.error for line in lines if line.error}
     troubles = [text for one in outcomes for text in (*one.failures, *one.warnings)]
