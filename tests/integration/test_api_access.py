@@ -74,7 +74,7 @@ def test_a_token_is_good_until_it_expires_or_is_revoked(bed: Bed) -> None:
         ("PUT", "/v1/http/a.example.com", b'{"solver": 7}', 422, "invalid"),
         ("PUT", "/v1/http/a.example.com", b"[]", 422, "invalid"),
         ("PUT", "/v1/http/a.example.com", b" " * 70_000, 413, "too-large"),
-        ("POST", "/v1/fleet/plan", b" " * 1_100_000, 413, "too-large"),
+        ("POST", "/v1/fleet/plan", b" " * 8_400_000, 413, "too-large"),
     ],
 )
 def test_every_error_is_a_problem_document(

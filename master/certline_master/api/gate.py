@@ -23,7 +23,7 @@ from certline_shared.bundles import MOST_RECEIPT_BYTES
 from certline_shared.messages import MOST_BODY_BYTES
 from certline_shared.signing import sign_answer
 
-MOST_FLEET_BYTES = 1_048_576
+MOST_FLEET_BYTES = 8_388_608  # some thirty thousand lines
 HEALTH = frozenset({"/healthz", "/readyz"})  # need no thread; and nobody restarts a master for having much to do
 OPEN = HEALTH | frozenset({"/v1/docs", "/v1/openapi.json", "/v1/enroll"})
 OPEN_TO_POST = "/v1/introductions"  # its GET is for people
