@@ -1,29 +1,36 @@
-"""Versions of a line over real HTTP: staged ones on their hosts, going back, revoking, and using the next key."""
+"""An operator's word on a line's versions, over real HTTP: going back to an older one, and revoking what is live."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from certline_master.domain.access import SYSTEM, Role
+from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import CaUnreachable
 from certline_master.domain.model import VersionState
 from certline_shared.failpoints import watched
-from certline_shared.manifest import check_files
-from certline_shared.messages import DeploymentReport, Report, encode, read_time
 from tests.fakes.killing import Killed
 from tests.integration.api_bed import Bed, running_master, sqlite_url
 from tests.integration.api_fleet import FLEET
-from tests.integration.api_hosts import FollowerClient
-from tests.integration.shared_keys import SHOP, applied, enrolled, installs, line_of, materials, pulled
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-NAMES = ("web-1", "web-2", "web-3")
-WAVES = {"canaries": ["web-2"], "wave": 2, "after": "30m"}
-
-Hosts = dict[str, FollowerClient]
+from tests.integration.line_versions import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NAMES,
+    WAVES,
+    do,
+    renewed,
+    rolled_over,
+    shown,
+    standing,
+    states,
+    tells,
+    versions,
+    wished,
+    with_the_first,
+)
+from tests.integration.shared_keys import SHOP, applied, installs, line_of, materials, pulled
 
 
 @pytest.fixture
@@ -31,160 +38,6 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
     with running_master(sqlite_url(tmp_path)) as running:
         running.engine.ca.profiles = ("classic",)
         yield running
-
-
-def wished(bed: Bed, *, rollout: Any = None, **options: Any) -> None:
-    pulls = {"grants": {"pull": ["shop"]}}
-    line = SHOP | ({"rollout": rollout} if rollout else {}) | ({"options": options} if options else {})
-    applied(bed, FLEET | {"http": {}, "followers": dict.fromkeys(NAMES, pulls), "lines": {"shop": line}})
-
-
-def with_the_first(bed: Bed, *, rollout: Any = None, **options: Any) -> Hosts:
-    """Three hosts that have version 1, and a next key that was made ahead."""
-    wished(bed, rollout=rollout, **options)
-    hosts = {name: enrolled(bed, name) for name in NAMES}
-    bed.engine.run()
-    for host in hosts.values():
-        assert versions(host) == (1, None)
-        installs(host, 1)
-    bed.engine.run(HOUR)
-    bed.engine.watch.turn()
-    assert len(materials(bed, ahead=True)) == 1
-    return hosts
-
-
-def versions(host: FollowerClient) -> tuple[int | None, int | None]:
-    """What the host is to have, and to stage."""
-    line = line_of(host)
-    assert line is not None
-    return line.version, line.staged.number if line.staged else None
-
-
-def do(bed: Bed, deed: str, body: Any = None, status: int = 200) -> dict[str, Any]:
-    answer = bed.ask("POST", f"/v1/lines/shop/{deed}", body or {}, role=Role.OPERATOR)
-    assert answer.status_code == status, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
-
-
-def states(bed: Bed) -> dict[int, str]:
-    return {one["number"]: one["state"] for one in shown(bed)["versions"]}
-
-
-def shown(bed: Bed) -> dict[str, Any]:
-    found: dict[str, Any] = bed.ask("GET", "/v1/lines/shop").json()
-    return found
-
-
-def standing(bed: Bed, name: str) -> dict[str, Any]:
-    return next(one for one in shown(bed)["hosts"] if one["follower"] == name)
-
-
-def tells(host: FollowerClient, version: int, state: str, error: str | None = None) -> None:
-    said = DeploymentReport("shop", version, state, error, goal="installed")
-    answer = host.ask("POST", "/v1/follower/reports", encode(Report("certline-follower test", 1, (said,))))
-    assert answer.status_code == 204, answer.text
-
-
-def rolled_over(bed: Bed) -> None:
-    do(bed, "rollover")
-    bed.engine.run()
-
-
-def renewed(bed: Bed) -> None:
-    do(bed, "issue", {"force": True})
-    bed.engine.run(MINUTE)
-
-
-# --- staged ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_staged_version_is_pulled_ahead_with_its_sealed_key_and_goes_live_at_the_moment_told(bed: Bed) -> None:
-    hosts = with_the_first(bed, stage_for="25h")
-    rolled_over(bed)
-    host = hosts["web-1"]
-    line = line_of(host)
-    assert line is not None
-    assert line.staged is not None
-    content = pulled(host, 2)
-    check_files(line.staged.files, content.files)
-    assert sorted(content.files) == ["ecdsa-p256/chain.pem", "ecdsa-p256/key.sealed"]
-    assert line.staged.activate_at is not None
-    bed.engine.run(read_time(line.staged.activate_at) - bed.clock.now())
-    assert versions(host) == (2, None)
-    now = line_of(host)
-    assert now is not None
-    assert now.files == line.staged.files  # nothing is pulled again
-
-
-def test_hosts_say_what_they_have_staged_and_it_is_shown(bed: Bed) -> None:
-    hosts = with_the_first(bed, stage_for="25h")
-    rolled_over(bed)
-    tells(hosts["web-1"], 2, "staged")
-    found = standing(bed, "web-1")
-    assert (found["installed"], found["pulled"], found["staged"], found["arrived"]) == (1, 1, 2, True)
-    assert found["text"] == "version 1 is installed on web-1; version 2 is staged there"
-    assert standing(bed, "web-2")["staged"] is None
-    seen = bed.ask("GET", "/v1/followers/web-1").json()
-    assert seen["standings"][0]["staged"] == 2
-    (staged,) = [one for one in shown(bed)["versions"] if one["state"] == "staged"]
-    assert staged["held_by"] == "a new key is staged for 25h"
-    assert staged["activate_at"] is not None
-    assert "version 2 is staged until" in shown(bed)["line"]["standing"]
-
-
-def test_what_cannot_be_staged_on_a_host_is_told_beside_what_it_serves(bed: Bed) -> None:
-    hosts = with_the_first(bed, stage_for="25h")
-    rolled_over(bed)
-    tells(hosts["web-1"], 2, "staged", "the disk is full")
-    found = standing(bed, "web-1")
-    assert (found["arrived"], found["error"]) == (True, "the disk is full")
-    assert shown(bed)["line"]["not_deployed"][0]["version"] == 1
-
-
-def test_waves_begin_when_a_staged_version_goes_live_and_only_canaries_know_the_moment(bed: Bed) -> None:
-    hosts = with_the_first(bed, rollout=WAVES, stage_for="25h")
-    rolled_over(bed)
-    told = {name: line.staged for name, host in hosts.items() if (line := line_of(host))}
-    assert {name: bool(one and one.activate_at) for name, one in told.items()} == {
-        "web-1": False, "web-2": True, "web-3": False,
-    }  # fmt: skip
-    for host in hosts.values():
-        pulled(host, 2)
-        tells(host, 2, "staged")
-    bed.engine.run(26 * HOUR)
-    assert {name: versions(host) for name, host in hosts.items()} == {
-        "web-1": (1, 2), "web-2": (2, None), "web-3": (1, 2),
-    }  # fmt: skip
-    tells(hosts["web-2"], 2, "installed")
-    bed.engine.run(31 * MINUTE)
-    for _ in range(3):
-        bed.engine.watch.turn()
-    assert {versions(host) for host in hosts.values()} == {(2, None)}
-
-
-def test_a_follower_cannot_set_a_goal_of_staging(bed: Bed) -> None:
-    hosts = with_the_first(bed)
-    said = DeploymentReport("shop", 1, "installed", goal="staged")
-    answer = hosts["web-1"].ask("POST", "/v1/follower/reports", encode(Report("a", 1, (said,))))
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == "/deployments/0/goal"
-
-
-def test_a_bundle_has_what_is_live_and_nothing_that_is_staged(bed: Bed) -> None:
-    with_the_first(bed, stage_for="25h")
-    rolled_over(bed)
-    answer = bed.ask("POST", "/v1/followers/web-1/bundle")
-    assert answer.status_code == 200
-    assert "staged" not in answer.text
-
-
-def test_a_rollover_that_is_asked_for_twice_is_one(bed: Bed) -> None:
-    with_the_first(bed, stage_for="25h")
-    rolled_over(bed)
-    rolled_over(bed)
-    assert states(bed) == {2: "staged", 1: "live"}
-    assert len(bed.events("line.rollover")) == 1
 
 
 # --- going back -----------------------------------------------------------------------------------------------------
