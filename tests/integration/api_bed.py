@@ -150,9 +150,10 @@ def running_master(
     patience: Patience | None = None,
     places: Places | None = None,
     most_waiting: int = MOST_WAITING,
+    clock: FakeClock | None = None,
 ) -> Iterator[Bed]:
     """A master on that database, at http://127.0.0.1 on a free port."""
-    clock, chance = FakeClock(), SeededChance()
+    clock, chance = clock or FakeClock(), SeededChance()
     migrate(url)
     store = open_store(url, kek=Kek(b"k" * 32), clock=clock, chance=chance)
     store.initialise()
