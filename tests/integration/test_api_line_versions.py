@@ -181,6 +181,15 @@ def test_with_a_compromised_key_all_its_certificates_are_revoked_else_only_the_l
     assert {one["version"] for one in do(bed, "revoke", {"reason": "key-compromise"})["certificates"]} == {1, 2}
 
 
+def test_revoked_once_more_for_another_reason_the_key_is_replaced_once(bed: Bed) -> None:
+    with_the_first(bed)
+    renewed(bed)
+    do(bed, "revoke")
+    (replaced,) = [one for one in materials(bed) if one.slot == "current"]
+    do(bed, "revoke", {"reason": "key-compromise"})
+    assert [one.id for one in materials(bed) if one.slot == "current"] == [replaced.id]
+
+
 def test_a_line_is_revoked_while_the_ca_is_away_as_soon_as_it_is_back(bed: Bed) -> None:
     with_the_first(bed)
     bed.engine.ca.fail("revokeCert", CaUnreachable("no route"), times=3)

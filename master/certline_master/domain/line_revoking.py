@@ -84,6 +84,8 @@ class LineRevoking:
         if present.custody is Custody.FOLLOWER or present.key_id is None:
             self._look_at(replace(present, rollover=KEY_REVOKED))
             return
+        if not pins(live) & self.records.lines.snapshot(SYSTEM, line.id).current_keys:
+            return  # replaced already
         rose = key_moves.replace_current(
             self.records, self.caller, present.key_id, self._given_away(present.key_id, live), self.now
         )
