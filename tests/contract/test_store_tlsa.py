@@ -34,7 +34,8 @@ def unwanted(bed: StoreBed) -> list[TlsaRecord]:
     """What the engine does with them."""
 
     def write(records: Records) -> list[TlsaRecord]:
-        found = [ending(row, bed.now) for row in records.tlsa.unwanted(SYSTEM)]
+        unwanted = records.tlsa.unwanted(SYSTEM)
+        found = [ending(row, bed.now) for row in unwanted if row.state is not TlsaState.REMOVED]
         records.tlsa.save(SYSTEM, found)
         return found
 

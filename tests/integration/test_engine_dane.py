@@ -218,6 +218,30 @@ def test_back_while_the_former_records_stand_and_not_once_they_are_gone(engine: 
         engine.store.write(lambda records: go_back(records, SYSTEM, fleet.line(), 1, engine.clock.now()))
 
 
+def test_in_a_zone_of_another_tool_nothing_is_written_and_all_is_waited_for(engine: Engine, zone: DnsZone) -> None:
+    """2.1 line 47: no zone is reloaded by us; 2.3 line 9: what is to be there is offered to the tool."""
+    elsewhere = "_25._tcp.mx.elsewhere.example"
+    fleet = Fleet(engine, zone, TlsaWish(host="mx.elsewhere.example", port=25))
+    fleet.run(SETTLED)
+    (row,) = fleet.ledger()
+    assert (fleet.states(), zone.updates, row.name) == ({1: VersionState.STAGED}, [], elsewhere)
+    assert "publish what `certline tlsa show --zone-file` prints" in engine.standing("shop")
+    zone.put(elsewhere, {row.rdata}, 300)
+    fleet.run(timedelta(minutes=15))
+    assert fleet.states() == {1: VersionState.LIVE}
+    engine.store.write(lambda records: records.lines.delete(SYSTEM, "shop"))
+    for _ in range(5):
+        engine.turn()
+        engine.clock.advance(TICK)
+    (left,) = [one for one in fleet.ledger() if one.rdata == row.rdata]
+    assert (left.state, "take it away there" in (left.error or "")) == (TlsaState.REMOVING, True)
+    zone.put(elsewhere, frozenset(), 300)
+    for _ in range(10):
+        engine.turn()
+        engine.clock.advance(TICK)
+    assert row.rdata not in {one.rdata for one in fleet.ledger()}
+
+
 def test_two_lines_at_one_name_make_one_set(engine: Engine, zone: DnsZone) -> None:
     fleet = Fleet(engine, zone, SPKI)
     other = replace(fleet.line(), id="line-other", name="other", names=(HOST, "more.example.com"), key_id=None)

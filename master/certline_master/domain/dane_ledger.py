@@ -67,6 +67,11 @@ def ending(row: TlsaRecord, now: datetime) -> TlsaRecord:
     )
 
 
+def is_over(row: TlsaRecord, now: datetime) -> bool:
+    """No cache can have it any more."""
+    return row.state is TlsaState.REMOVED and (aged_at(row) or now) <= now
+
+
 def plan_name(rows: Sequence[TlsaRecord], shown: Sequence[Shown], now: datetime) -> NamePlan:
     """`rows`: all of the ledger at the name; `shown`: by at least one server."""
     ttl = _ttl(rows)

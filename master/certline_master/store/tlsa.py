@@ -24,7 +24,7 @@ _BY_IDS = _ALL.where(tlsa_records.c.id.in_(several("ids")))
 _OF_LINES = _ALL.join(tlsa_wants).where(tlsa_wants.c.line_id.in_(several("wanted"))).distinct()
 _WANTS = select(tlsa_wants).where(tlsa_wants.c.record_id.in_(several("ids"))).order_by(tlsa_wants.c.line_id)
 _NOBODY = ~select(tlsa_wants.c.line_id).where(tlsa_wants.c.record_id == tlsa_records.c.id).exists()
-_UNWANTED = _ALL.where(tlsa_records.c.state != TlsaState.REMOVED, _NOBODY)
+_UNWANTED = _ALL.where(_NOBODY)
 _PUT = Upsert(tlsa_records, ("id",), [name for name in _RECORD.names if name != "id"])
 _WANT = Upsert(tlsa_wants, ("record_id", "line_id"), ("ttl",))
 _WANT_NO_MORE = delete(tlsa_wants).where(

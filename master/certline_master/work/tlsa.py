@@ -11,7 +11,7 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.authorization import zone_of
 from certline_master.domain.dane import STANDING, by_name
 from certline_master.domain.dane import Records as WantedRecords
-from certline_master.domain.dane_ledger import ending
+from certline_master.domain.dane_ledger import ending, is_over
 from certline_master.domain.dane_looking import wanted_of
 from certline_master.domain.errors import DomainError, NotFound
 from certline_master.domain.model import Line, TlsaRecord, TlsaState
@@ -126,7 +126,8 @@ class Tlsa:
             records.tlsa.save(SYSTEM, new)
             for row in new:
                 note(records, "tlsa.unwanted", row, "is wanted by no line any more: it is removed", now)
-            return {row.name for row in unwanted}
+            records.tlsa.forget(SYSTEM, [row for row in unwanted if is_over(row, now)])
+            return {row.name for row in unwanted if row.state is not TlsaState.REMOVED}
 
         return self.context.store.write(write)
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from certline_master.domain.access import SYSTEM
 from certline_master.domain.authorization import zone_of
-from certline_master.domain.dane import aged_at, brief
-from certline_master.domain.dane_ledger import NamePlan, plan_name, seen, sent
+from certline_master.domain.dane import brief
+from certline_master.domain.dane_ledger import NamePlan, is_over, plan_name, seen, sent
 from certline_master.domain.errors import SolverError
 from certline_master.domain.model import ZONE_SECRET, TlsaRecord, TlsaState, VersionState, Zone
 from certline_master.domain.ports import Records, TlsaSight, TlsaView, TlsaWriter
@@ -89,7 +89,7 @@ class TlsaName:
                 if row.state in _DONE and row.since == now:
                     note(records, f"tlsa.{row.state}", row, _DONE[row.state], now)
                     wake(records, row.lines, now)
-            records.tlsa.forget(SYSTEM, [row for row in rows if _is_over(row, now)])
+            records.tlsa.forget(SYSTEM, [row for row in rows if is_over(row, now)])
 
         self.context.store.write(write)
         failpoint("tlsa.seen")
@@ -124,8 +124,3 @@ def wake(records: Records, line_ids: Sequence[str], now: datetime) -> None:
 
 def _by_hand(row: TlsaRecord) -> str:
     return NOT_OURS_ANY_MORE if row.state is TlsaState.REMOVING else NOT_OURS
-
-
-def _is_over(row: TlsaRecord, now: datetime) -> bool:
-    """No cache can have it any more."""
-    return row.state is TlsaState.REMOVED and (aged_at(row) or now) <= now

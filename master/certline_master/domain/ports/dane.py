@@ -63,7 +63,7 @@ class TlsaRecords(Protocol):
         ...
 
     def unwanted(self, caller: Caller) -> list[TlsaRecord]:
-        """The records that no line wants and that may still be in DNS."""
+        """The records that no line wants; they are in the ledger until no cache can have them."""
         ...
 
     def save(self, caller: Caller, records: Sequence[TlsaRecord]) -> None:
