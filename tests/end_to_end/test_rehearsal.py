@@ -15,6 +15,7 @@ from tests.end_to_end.host import CHANGED, FAILED, NOTHING, USAGE, FollowerHost,
 from tests.end_to_end.master import MasterProcess
 from tests.testbed.fault_proxy import FaultProxy
 from tests.testbed.pebble import pebble
+from tests.testbed.releases import former_releases, prefix_for
 
 WWW, MAIL = "www.example.test", "mail.example.test"
 OWN = HostLine("www", (WWW,), services=("web",))
@@ -223,3 +224,19 @@ def test_a_host_that_does_not_answer_is_told(stage: Stage) -> None:
 
     assert done.code == FAILED
     assert "its host has not told how it ended" in done.out
+
+
+@pytest.mark.parametrize("former", former_releases())
+def test_a_master_of_a_former_release_refuses_and_orders_nothing(here: Bed, former: str, tmp_path: Path) -> None:
+    with watched(here.ca) as real:
+        master = here.master(release=prefix_for(former, tmp_path))
+        master.start()
+        master.apply(fleet(real, {"web": [WWW]})).well()
+        host = here.enrolled(master, "web")
+        host.configure(HostLine("www", (WWW,)))
+
+        done = host.command("rehearse")
+
+        assert done.code == FAILED
+        assert "this master knows no rehearsals: it needs release 0.3.0 or newer" in done.out
+        assert Requests(real).orders == 0

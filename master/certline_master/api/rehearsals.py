@@ -14,7 +14,7 @@ from certline_master.domain.errors import Conflict, Fault, Invalid, NotFound, No
 from certline_master.domain.model import Follower, Issuer, Line, LineCsr, Owner
 from certline_master.domain.placement import granted_names, wanted_requests
 from certline_master.domain.ports import Records
-from certline_master.domain.rehearsal import MOST_A_DAY, rehearsal_name, rehearsal_of, test_issuer
+from certline_master.domain.rehearsal import MOST_A_DAY, issuer_for_tests, rehearsal_name, rehearsal_of
 from certline_shared.keys import KeyType
 from certline_shared.messages import DeploymentReport, LineAnswer, Report
 
@@ -147,7 +147,7 @@ class Rehearsing:
         return tuple(self.wish.csrs) or (line.key_types if line else (KeyType.ECDSA_P256,))
 
     def _issuer(self, line: Line | None) -> Issuer:
-        found = test_issuer(line, self.records.issuers.all(SYSTEM))
+        found = issuer_for_tests(line, self.records.issuers.all(SYSTEM))
         if isinstance(found, str):
             raise Conflict(f"line {self.local} cannot be rehearsed: {found}")
         return found

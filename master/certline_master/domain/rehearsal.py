@@ -37,7 +37,7 @@ def rehearsed_name(local: str) -> str:
     return local.removesuffix(MARK)
 
 
-def test_issuer(line: Line | None, issuers: Sequence[Issuer]) -> Issuer | str:
+def issuer_for_tests(line: Line | None, issuers: Sequence[Issuer]) -> Issuer | str:
     """Where the line is rehearsed, or why it cannot be. A line that is not there yet would be the default issuer's."""
     wanted = line.issuer_id if line else None
     own = next((one for one in issuers if (one.id == wanted if wanted else one.is_default)), None)
