@@ -21,6 +21,11 @@ def _of(change: Change) -> Iterator[str]:
             )
         case "follower", "delete":
             yield f"follower {change.name}: refused from now on; what is installed on that host stays in use there"
+        case "key", "delete":
+            yield (
+                f"key {change.name}: it is for no new certificate any more; hosts keep what they have of it:"
+                f" `key where {change.name}` lists that"
+            )
         case "group", "delete":
             yield f"group {change.name}: its followers lose the grants they had through it; what is installed stays"
         case (("follower" | "group"), "update"):
