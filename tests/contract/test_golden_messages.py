@@ -126,6 +126,13 @@ MESSAGES: Mapping[str, Message] = {
     ),
     "line-wish.json": messages.LineWish(("shop.example.org", "*.shop.example.org"), {"ecdsa-p256": CSR}),
     "line-wish-of-the-operators.json": messages.LineWish(None, {"ecdsa-p256": CSR}),
+    "rehearsal-wish.json": messages.RehearsalWish(None, {"ecdsa-p256": CSR}),
+    "rehearsal-report.json": messages.Report(
+        "certline-follower 0.3.0",
+        3,
+        (),
+        rehearsals=(messages.DeploymentReport("shop", 0, "installed", "its reload failed", goal="reloaded"),),
+    ),
     "line-ask.json": messages.LineAsk(1_795_176_000_123),
     "line-told.json": messages.LineTold("shop@web-7", "version 3 is live; asked for by hand"),
     "line-answer.json": messages.LineAnswer("shop@web-7", "waiting", ("shop.example.org", "*.shop.example.org")),
