@@ -11,6 +11,7 @@ from certline_master.domain.access import SYSTEM
 from certline_master.domain.errors import Conflict, SolverError
 from certline_master.domain.line_going_back import go_back
 from certline_master.domain.model import LineOptions, TlsaState, TlsaWish, VersionState
+from certline_master.work.tlsa import LEASE
 from certline_shared.failpoints import watched
 from tests.fakes.ca import FakeCa
 from tests.fakes.chance import SeededChance
@@ -240,6 +241,20 @@ def test_in_a_zone_of_another_tool_nothing_is_written_and_all_is_waited_for(engi
         engine.turn()
         engine.clock.advance(TICK)
     assert row.rdata not in {one.rdata for one in fleet.ledger()}
+
+
+def test_of_two_masters_one_keeps_the_records_until_it_is_gone(engine: Engine, zone: DnsZone) -> None:
+    """Each would take what the other has just sent for what stood before."""
+    fleet = Fleet(engine, zone, SPKI)
+    fleet.run(SETTLED)
+    other = Engine(engine.store, zone.clock, SeededChance(), engine.ca, solver=zone, tlsa=zone, worker="other")
+    for one in (engine, other):
+        engine.store.write(lambda records: records.tlsa.look(SYSTEM, "line-shop", zone.clock.now()))
+        assert bool(one.records.turn()) is (one is engine)
+    zone.clock.advance(LEASE + timedelta(seconds=1))
+    assert other.records.turn() > 0
+    engine.store.write(lambda records: records.tlsa.look(SYSTEM, "line-shop", zone.clock.now()))
+    assert engine.records.turn() == 0
 
 
 def test_two_lines_at_one_name_make_one_set(engine: Engine, zone: DnsZone) -> None:
