@@ -131,7 +131,7 @@ class _Recording:
         if line.custody is Custody.MASTER and (self.wish.csrs or self.wish.next_csrs):
             raise Conflict(f"the master keeps the key of {line.name}: send no request for it")
         if line.options.requests and self.wish.csrs:
-            raise Conflict(f"the operator gave the request of {line.name}: send none, and name the file of its key here")
+            raise Conflict(f"the operator gave the request of {line.name}: send none, and name its key file here")
         return line
 
     def _of_its_own(self, former: Line | None, follower: Follower) -> Line:
