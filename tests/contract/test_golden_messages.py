@@ -46,6 +46,7 @@ TLS_PINS = (hashlib.sha256(b"the API's CA").hexdigest(), hashlib.sha256(b"the AP
 CHAIN = json.loads(raw("version-content.json"))["files"][CHAIN_FILE]
 SEALED = values("sealed-key.json")["sealed"]
 CSR = messages.decode(messages.LineWish, raw("line-wish.json")).csrs["ecdsa-p256"]
+NEXT_CSR = messages.decode(messages.LineWish, raw("line-wish-next.json")).next_csrs["ecdsa-p256"]
 
 STRING = enrolment.EnrolmentString(
     f"https://{AUTHORITY}",
@@ -125,6 +126,9 @@ MESSAGES: Mapping[str, Message] = {
         ENROL_ANSWER, mac=enrolment.answer_mac(MAC_KEY, messages.encode(ENROL_ANSWER, without=("mac",)))
     ),
     "line-wish.json": messages.LineWish(("shop.example.org", "*.shop.example.org"), {"ecdsa-p256": CSR}),
+    "line-wish-next.json": messages.LineWish(
+        ("shop.example.org", "*.shop.example.org"), {"ecdsa-p256": CSR}, next_csrs={"ecdsa-p256": NEXT_CSR}
+    ),
     "line-wish-of-the-operators.json": messages.LineWish(None, {"ecdsa-p256": CSR}),
     "rehearsal-wish.json": messages.RehearsalWish(None, {"ecdsa-p256": CSR}),
     "rehearsal-report.json": messages.Report(

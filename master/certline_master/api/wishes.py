@@ -130,7 +130,7 @@ class _Recording:
             raise Invalid(Fault("/names", text))
         if line.custody is Custody.MASTER and (self.wish.csrs or self.wish.next_csrs):
             raise Conflict(f"the master keeps the key of {line.name}: send no request for it")
-        if line.options.requests and self.wish.csrs:
+        if line.options.requests and (self.wish.csrs or self.wish.next_csrs):
             raise Conflict(f"the operator gave the request of {line.name}: send none, and name its key file here")
         return line
 
