@@ -73,6 +73,8 @@ class _Draft:
         self.facts[line.name] = tuple(map(_facts, types.values()))
         for material in types.values():
             self.files |= {file_of(line.name, material.key_type, kind): one for kind, one in _own_files(material)}
+        first = next(iter(types.values()))  # where releases before 0.3.0 had it: services may read it there
+        self.files |= {f"{line.name}/{kind}.pem": one for kind, one in _own_files(first)}
         self.show(line, [output for output in line.outputs if not output.stage], types)
 
     def show(self, line: LineSettings, outputs: Sequence[Output], types: _Types) -> None:

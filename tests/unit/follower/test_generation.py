@@ -38,13 +38,19 @@ def test_each_line_has_its_key_its_certificate_and_its_chain_in_every_usual_form
 def test_only_files_without_a_key_are_for_everyone() -> None:
     files = render([material("shop", 3)], settings_of(HOST, line("shop")), 1).files
     modes = {path: oct(content.mode) for path, content in files.items()}
-    assert modes == {
-        "shop/ecdsa-p256/key.pem": "0o600",
-        "shop/ecdsa-p256/combined.pem": "0o600",
-        "shop/ecdsa-p256/cert.pem": "0o644",
-        "shop/ecdsa-p256/chain.pem": "0o644",
-        "shop/ecdsa-p256/fullchain.pem": "0o644",
-    }
+    kinds = {"key": "0o600", "combined": "0o600", "cert": "0o644", "chain": "0o644", "fullchain": "0o644"}
+    assert modes == {f"shop/{folder}{kind}.pem": mode for kind, mode in kinds.items() for folder in ("ecdsa-p256/", "")}
+
+
+def test_the_first_key_type_is_also_where_a_release_with_one_type_for_each_line_had_it() -> None:
+    """Services of a host that is upgraded may read the live generation there."""
+    both = replace(line("shop"), key_types=(KeyType.RSA_2048, KeyType.ECDSA_P256))
+    rsa, ecdsa = material("shop", 3, KeyType.RSA_2048), material("shop", 3)
+    made = render([ecdsa, rsa], settings_of(HOST, both), 1)
+    assert made.files["shop/key.pem"].data == made.files["shop/rsa-2048/key.pem"].data == rsa.key_pem
+    assert made.files["shop/ecdsa-p256/key.pem"].data == ecdsa.key_pem
+    assert [one.key_type for one in made.facts["shop"]] == [KeyType.RSA_2048, KeyType.ECDSA_P256]
+    assert records.read_generation(records.write_generation(made, None, "then"), 1).facts == made.facts
 
 
 def test_an_output_has_a_file_of_its_own_with_its_owner_and_mode() -> None:
