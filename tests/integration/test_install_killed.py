@@ -202,6 +202,6 @@ def test_owner_and_mode_come_before_content_and_every_file_is_synced(host: Host)
     calls = re.findall(r"(fchmod|write|fsync)\(\d+<([^>]*)>", log.read_text())
     made = {path for call, path in calls if call == "fchmod" and ("/.new-" in path or "/.certline-" in path)}
     files = {path for path in made if path.endswith((".pem", ".key", ".json", ".new"))}
-    assert len(files) == 1 + 2 * 5 + 4 + 2  # the record, both lines, four outputs, two copies
+    assert len(files) == 1 + 2 * 2 * 5 + 4 + 2  # the record, both lines, four outputs, two copies
     for file in files:
         assert [call for call, path in calls if path == file] == ["fchmod", "write", "fsync"]
