@@ -3,55 +3,20 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from certline_master.domain.custody import KeyMaterial
 from certline_shared.failpoints import watched
 from tests.integration.api_bed import Bed, running_master, sqlite_url
-from tests.integration.api_fleet import FLEET, faults
+from tests.integration.key_fleet import DAY, SOON, fleet, live_pins, pins, roll_over, shown, states
 from tests.integration.shared_keys import applied, enrolled, installs, line_of, materials
-
-SOON, DAY = timedelta(minutes=20), timedelta(days=1)
-HOST_NAMES = ("web-1", "web-2")
-
-
-def fleet(lines: tuple[str, ...] = ("shop", "blog"), **key: Any) -> dict[str, Any]:
-    """Lines that share the key `pair`, which web-1 and web-2 may pull."""
-    pulls = {"grants": {"pull": list(lines)}}
-    wanted = {name: {"custody": "master", "names": [f"{name}.example.com"], "key": "pair"} for name in lines}
-    return FLEET | {"http": {}, "keys": {"pair": key}, "followers": dict.fromkeys(HOST_NAMES, pulls), "lines": wanted}
 
 
 @pytest.fixture
 def bed(tmp_path: Path) -> Iterator[Bed]:
     with running_master(sqlite_url(tmp_path)) as running:
         yield running
-
-
-def shown(bed: Bed, name: str = "pair") -> Any:
-    answer = bed.ask("GET", f"/v1/keys/{name}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def pins(bed: Bed, slot: str, name: str = "pair") -> list[str]:
-    return [one["spki_sha256"] for one in shown(bed, name)["keys"] if one["slot"] == slot]
-
-
-def live_pins(bed: Bed, line: str) -> list[str]:
-    versions = bed.ask("GET", f"/v1/lines/{line}").json()["versions"]
-    live = next(one for one in versions if one["state"] == "live")
-    return [certificate["spki_sha256"] for certificate in live["certificates"]]
-
-
-def states(bed: Bed, line: str) -> dict[int, str]:
-    return {one["number"]: one["state"] for one in bed.ask("GET", f"/v1/lines/{line}").json()["versions"]}
-
-
-def roll_over(bed: Bed, name: str = "pair", *, force: bool = False) -> Any:
-    return bed.ask("POST", f"/v1/keys/{name}/rollover", {"force": force})
 
 
 def test_two_lines_that_name_one_key_have_certificates_for_the_same_public_key(bed: Bed) -> None:
@@ -280,66 +245,6 @@ def test_a_next_key_that_a_thief_has_too_is_not_used(bed: Bed) -> None:
     bed.engine.run(SOON)
     assert set(live_pins(bed, "shop")).isdisjoint(stolen)
     assert set(stolen).isdisjoint(pins(bed, "current") + pins(bed, "next"))
-
-
-def test_a_line_that_takes_another_key_goes_on_with_the_old_version_until_the_new_one_is_there(bed: Bed) -> None:
-    wanted = fleet(("shop",))
-    applied(bed, wanted)
-    host = enrolled(bed, "web-1")
-    bed.engine.run(SOON)
-    wanted["keys"]["other"] = {}
-    wanted["lines"]["shop"]["key"] = "other"
-    applied(bed, wanted)
-    line = line_of(host)
-    assert line is not None
-    assert "ecdsa-p256/key.sealed" in {file.name for file in line.files}
-    installs(host, 1)
-    bed.engine.run(SOON)
-    assert live_pins(bed, "shop") == pins(bed, "current", "other")
-    assert shown(bed, "pair")["lines"] == []
-
-
-def test_a_line_that_names_no_key_any_more_gets_one_of_its_own(bed: Bed) -> None:
-    wanted = fleet()
-    applied(bed, wanted)
-    bed.engine.run(SOON)
-    del wanted["lines"]["blog"]["key"]
-    applied(bed, wanted)
-    bed.engine.run(SOON)
-    assert live_pins(bed, "blog") == pins(bed, "current", "blog")
-    assert live_pins(bed, "shop") == pins(bed, "current")
-
-
-def test_a_key_that_lines_name_is_not_deleted_from_the_file(bed: Bed) -> None:
-    wanted = fleet()
-    applied(bed, wanted)
-    assert "there is no key 'pair'" in faults(bed, wanted | {"keys": {}})["/lines/shop/key"]
-
-
-@pytest.mark.parametrize(
-    ("key", "place", "said"),
-    [
-        ({"max_age": "soon"}, "/keys/pair/max_age", "is not a duration"),
-        ({"auto": True}, "/keys/pair/auto", "max_age"),
-        ({"pin_days": -1}, "/keys/pair/pin_days", "0 to 3650"),
-        ({"key_types": ["rsa-2048"]}, "/lines/shop/key_types", "the key pair is of rsa-2048"),
-    ],
-)
-def test_a_key_that_cannot_be_is_refused_where_it_stands(bed: Bed, key: dict[str, Any], place: str, said: str) -> None:
-    assert said in faults(bed, fleet(**key))[place]
-
-
-def test_a_key_is_not_called_as_a_line_is(bed: Bed) -> None:
-    """2.1, 3."""
-    wanted = fleet()
-    assert "a line is called shop too" in faults(bed, wanted | {"keys": {"shop": {}, "pair": {}}})["/keys/shop"]
-
-
-def test_a_key_of_a_host_is_shared_by_no_other_line(bed: Bed) -> None:
-    wanted = fleet()
-    wanted["lines"]["blog"] = {"follower": "web-1", "names": ["blog.example.com"], "key": "pair"}
-    wanted["followers"] = {name: {"grants": {"pull": ["shop"]}} for name in HOST_NAMES}
-    assert "the master has to keep it" in faults(bed, wanted)["/lines/blog/key"]
 
 
 @pytest.mark.parametrize("place", ["version.ordered", "order.issued.recorded", "key.made", "request.made"])
