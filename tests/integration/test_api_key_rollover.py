@@ -9,7 +9,7 @@ import pytest
 from certline_master.domain.custody import KeyMaterial
 from certline_shared.failpoints import watched
 from tests.integration.api_bed import Bed, running_master, sqlite_url
-from tests.integration.key_fleet import DAY, SOON, fleet, live_pins, pins, roll_over, shown, states
+from tests.integration.key_fleet import DAY, HOST_NAMES, SOON, fleet, live_pins, pins, roll_over, shown, states
 from tests.integration.shared_keys import applied, enrolled, installs, line_of, materials
 
 
