@@ -18,8 +18,8 @@ def names_in_full(written: "Sequence[str] | Mapping[str, Sequence[str]]") -> lis
 
 
 def _below(name: str, first: str) -> str:
-    """A name with a dot is full; a bare label needs a full first name to be below of."""
-    if "." in name:
+    """A name with a dot is full; a bare label needs a full first name to be below of. An empty one is told of later."""
+    if "." in name or not name:
         return name
     if "." not in first:
         raise ValueError(f"{name!r} is no full name: write the first name in full, then bare labels may follow")
