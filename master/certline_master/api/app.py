@@ -60,7 +60,7 @@ def build_app(services: Services) -> FastAPI:
         object_routes,
         line_routes,
         line_version_routes,
-    rehearsal_routes,
+        rehearsal_routes,
         rollout_routes,
         fleet_follower_routes,
         follower_state_routes,

@@ -77,9 +77,7 @@ REPORT = shown(
         "deployments": [{"line": "blog", "version": 3, "state": "reloaded"}],
     },
 )
-RENEW = shown(
-    {"line": "shop@web-1", "standing": "version 3 is live; asked for by hand"}, body={"seq": 1795176000123}
-)
+RENEW = shown({"line": "shop@web-1", "standing": "version 3 is live; asked for by hand"}, body={"seq": 1795176000123})
 ROLLOVER = shown(
     {"line": "shop@web-1", "standing": "version 3 is live; its next key is used: asked for by follower:web-1"},
     body={"seq": 1795176000124},
