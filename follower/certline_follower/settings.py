@@ -146,9 +146,7 @@ def _ca_file(master: Table, folder: Path) -> Path | None:
     return path
 
 
-def _line(
-    table: Table, folder: Path, services: Mapping[str, Service], places: file_settings.Places
-) -> LineSettings:
+def _line(table: Table, folder: Path, services: Mapping[str, Service], places: file_settings.Places) -> LineSettings:
     """All its outputs are added to `places`, to be seen together with those of the other lines."""
     name = table.needed_text("name", "shop")
     check_name(table, "name", name, "line")
