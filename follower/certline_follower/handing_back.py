@@ -17,9 +17,14 @@ from certline_shared.messages import Report, VersionContent
 log = logging.getLogger("certline.follower")
 
 
-def tell_behind(host: Host) -> None:
-    """Its manifest is older than what we followed, and only we know: it raises an alarm."""
-    said = Report(AGENT, host.state.serial, (), epoch=host.state.epoch or None, seq=host.next_sequence())
+def tell_behind(host: Host, offered: int) -> None:
+    """Its manifest is older than what we followed, and only we know: it raises an alarm.
+
+    A database that went back may have come to our serial again, with other content under it: then it is told that we
+    are past the serial that it offered.
+    """
+    serial = max(host.state.serial, offered + 1)
+    said = Report(AGENT, serial, (), epoch=host.state.epoch or None, seq=host.next_sequence())
     try:
         host.client.report(said)
     except MasterFault:

@@ -125,12 +125,14 @@ def _ask_master(host: Host, wait: int) -> ManifestAnswer:
 
 def _believed(host: Host, signed: manifests.SignedManifest) -> Manifest:
     """Raises Untrusted."""
+    offered = 0
     try:
         manifest = following.opened(host, signed)
+        offered = manifest.serial
         following.check_versions(host, manifest)
     except BadManifest as error:
         if isinstance(error, manifests.Rollback) and not host.keeper.read_only:
-            handing_back.tell_behind(host)
+            handing_back.tell_behind(host, offered)
         raise Untrusted(f"the manifest is refused: {error}") from None
     return manifest
 

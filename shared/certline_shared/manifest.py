@@ -155,12 +155,12 @@ def open_signed(
 def check_versions(manifest: Manifest, seen: Mapping[str, int]) -> None:
     """Refuse a line whose version went down unmarked; `seen`: line to version, from a manifest of the same epoch.
 
-    Raises BadManifest.
+    Raises Rollback.
     """
     for line in manifest.lines:
         before = seen.get(line.name)
         if before is not None and line.version is not None and line.version < before and not line.rollback:
-            raise BadManifest(f"rollback: line {line.name!r} goes from version {before} to {line.version} unmarked")
+            raise Rollback(f"rollback: line {line.name!r} goes from version {before} to {line.version} unmarked")
 
 
 def check_files(listed: tuple[ManifestFile, ...], contents: Mapping[str, str]) -> None:

@@ -124,7 +124,7 @@ def test_a_snapshot_put_in_place_raises_an_alarm_and_the_epoch_is_raised_by_hand
         shutil.copytree(tmp_path / "snapshot", data)
         master.start()
 
-        assert "rollback: the manifest's serial" in host.sync().refused(FAILED)
+        assert "the manifest is refused: rollback: " in host.sync().refused(FAILED)
         host.sync().refused(FAILED)
 
         [alarm] = master.events("master.behind")

@@ -49,7 +49,7 @@ def test_keys_of_the_masters_and_certificates_for_own_keys_cross_the_gap(bed: Be
     assert taken["wishes"] == [{"line": "blog@vault-1", "state": "waiting", "refused": None}]
     bed.engine.run()
     applied = host.apply(host.fetched())
-    assert (applied.outcome.failures, applied.wished) == ([], ())
+    assert (applied.outcome.failures, applied.wished) == ([], ("blog",))  # now with the request for its next key
     assert "PRIVATE KEY" in host.shown("blog")
     assert host.shown("blog") != host.shown("shop")
 
