@@ -47,7 +47,7 @@ class Mail:
             ready = self.version() == number and len(ours) == 2 and ours != former and calm
             return ours if ready and self.records() == {HAND_MADE, *ours} else None
 
-        eventually(lambda: found() is not None, 60, f"version {number} with its records")
+        eventually(lambda: found() is not None, 60, f"version {number} with its records", every=0.5)
         return found() or set()
 
 
@@ -78,7 +78,7 @@ def test_a_rollover_from_the_command_to_the_last_record(mail: Mail) -> None:
     _is_mended(mail, first)
 
     mail.master.command("line", "rollover", "mail").well()
-    eventually(lambda: mail.version() == 2, 60, "the next key is live")
+    eventually(lambda: mail.version() == 2, 60, "the next key is live", every=0.5)
     assert first <= mail.records()
     assert "stay until the live one is served by web" in mail.master.command("line", "show", "mail").well().out
     mail.host.sync().well(CHANGED, NOTHING)
